@@ -1,0 +1,127 @@
+"""The journal of attempts: begun before the first byte, ended with what is known, and never left to guess."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final, Unpack
+
+from enmctl.models import Attempt, AttemptKind, BoardKey, Outcome, Proof, Stage
+from enmctl.store import queries, rows
+from enmctl.store.devices import update_device
+from enmctl.store.rows import DeviceColumns
+from enmctl.store.tables import Tables
+
+_PRUNED_EACH: Final = 64
+"""Old attempts are looked for once in so many new ones."""
+
+_NO_FAILURES: Final = DeviceColumns(
+    failures=0, failed_target=None, failed_permanently=False, failed_at=None, retry_at=None
+)
+
+
+class AttemptJournal(Tables):
+    """Attempts, the last ``history_limit`` of them (and up to 64 more)."""
+
+    def begin_attempt(  # noqa: PLR0917 - a row, in its order
+        self,
+        kind: AttemptKind,
+        key: BoardKey,
+        uuid: str | None,
+        commit: str | None,
+        size: int,
+        started_at: float,
+    ) -> int:
+        """Note an attempt before its first byte; its id. ``size`` is the bytes to send.
+
+        A board has one attempt at a time: an older one whose end could not be written down is interrupted.
+        """
+        values = {
+            "kind": kind,
+            "application_id": key.application_id,
+            "local_id": key.local_id,
+            "uuid": uuid,
+            "commit": commit,
+            "size": size,
+            "started_at": started_at,
+        }
+        with self.writing() as database:
+            sql = """
+                UPDATE attempts SET outcome = ?, ended_at = ?
+                WHERE outcome = 'running' AND application_id = ? AND local_id = ?
+            """
+            database.execute(sql, [rows.cell(Outcome.INTERRUPTED), started_at, *map(rows.cell, key)])
+            attempts = database.table("attempts").insert({name: rows.cell(value) for name, value in values.items()})
+            attempt_id = int(attempts.last_rowid or 0)
+            if attempt_id % _PRUNED_EACH == 0:
+                last = "SELECT id FROM attempts ORDER BY id DESC LIMIT 1 OFFSET ?"
+                attempts.delete_where(f"outcome <> 'running' AND id <= ({last})", [self._history_limit])
+        return attempt_id
+
+    def set_stage(self, attempt_id: int, stage: Stage, seconds: float) -> None:
+        """Note when a stage began, in seconds from the attempt's start; the first time counts."""
+        with self.writing() as database:
+            begun = {"attempt_id": attempt_id, "stage": rows.cell(stage), "seconds": seconds}
+            database.table("stages").insert(begun, ignore=True)
+
+    def set_sent(self, attempt_id: int, sent: int) -> None:
+        """Note how many bytes went out."""
+        self._set(attempt_id, {"sent": sent})
+
+    def end_attempt(
+        self,
+        attempt_id: int,
+        outcome: Outcome,
+        *,
+        ended_at: float,
+        proof: Proof | None = None,
+        reason: str = "",
+        message: str = "",
+        sent: int | None = None,
+    ) -> None:
+        """Note how an attempt ended; ``sent`` left out leaves the bytes as they are."""
+        ended = {"outcome": outcome, "ended_at": ended_at, "proof": proof, "reason": reason, "message": message}
+        self._set(attempt_id, ended if sent is None else {**ended, "sent": sent})
+
+    def succeed_update(
+        self,
+        attempt_id: int,
+        uuid: str,
+        *,
+        ended_at: float,
+        proof: Proof,
+        sent: int | None = None,
+        **columns: Unpack[DeviceColumns],
+    ) -> bool:
+        """End an attempt well, and in the same transaction take note of it in the device's row.
+
+        The device's failures are forgotten, and ``columns`` (``commit`` above all) are set. False where the device is
+        gone; the attempt has ended all the same.
+        """
+        ended = {"outcome": Outcome.SUCCEEDED, "ended_at": ended_at, "proof": proof}
+        with self.writing() as database:
+            sql, values = _update(attempt_id, ended if sent is None else {**ended, "sent": sent})
+            database.execute(sql, values)
+            return update_device(database, uuid, {**_NO_FAILURES, **columns})
+
+    def attempts(self, uuid: str | None = None, local_id: str | None = None, limit: int = 100) -> list[Attempt]:
+        """The latest attempts at a device or board, or at all, newest first."""
+        with self.reading() as connection:
+            return queries.select_attempts(connection, uuid=uuid, local_id=local_id, limit=limit)
+
+    def interrupt_running(self, at: float) -> list[Attempt]:
+        """End every attempt of which no end is known as interrupted; these, oldest first, as they now are."""
+        with self.writing() as database:
+            running = queries.running_attempts(database.conn)
+            sql = "UPDATE attempts SET outcome = ?, ended_at = ? WHERE outcome = 'running'"
+            database.execute(sql, [rows.cell(Outcome.INTERRUPTED), at])
+        return [replace(attempt, outcome=Outcome.INTERRUPTED, ended_at=at) for attempt in running]
+
+    def _set(self, attempt_id: int, columns: dict[str, Any]) -> None:
+        with self.writing() as database:
+            database.execute(*_update(attempt_id, columns))
+
+
+def _update(attempt_id: int, columns: dict[str, Any]) -> tuple[str, list[rows.Cell]]:
+    settings = ", ".join(f"{rows.quoted(name)} = ?" for name in columns)
+    values = [rows.cell(value) for value in columns.values()]
+    return f"UPDATE attempts SET {settings} WHERE id = ?", [*values, attempt_id]  # noqa: S608 - columns of our own
