@@ -1,0 +1,1 @@
+"""Firmware files, which nobody trusts."""
