@@ -1,0 +1,1 @@
+"""Board drivers: one file a board type."""
