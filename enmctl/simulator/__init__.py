@@ -1,0 +1,1 @@
+"""Boards, a radio and a Supervisor that are not there."""

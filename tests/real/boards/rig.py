@@ -1,0 +1,110 @@
+"""Boards to drive: simulated ones, and bare sockets that answer what no simulated board would."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+
+from enmctl.boards.contract import Firmware
+from enmctl.models import DiscoveredBoard, Radio
+from enmctl.simulator.esp8266 import SimulatedEsp8266
+from enmctl.simulator.images import esp8266_image
+
+SIZE = 32 * 1024
+FAST = 2_000_000.0
+REBOOT = 0.1
+
+
+def firmware(fw: str | None = "new", *, size: int = SIZE, commit: str | None = None) -> Firmware:
+    return Firmware("esp8266", esp8266_image(fw=fw, size=size), "", "an image", commit)
+
+
+def board_of(simulated: SimulatedEsp8266) -> DiscoveredBoard:
+    """The board as a radio would have found it."""
+    return DiscoveredBoard(
+        "esp8266",
+        simulated.application_id,
+        simulated.local_id,
+        Radio.WIFI,
+        simulated.name,
+        (simulated.address,),
+        simulated.port,
+    )
+
+
+Make = Callable[..., Awaitable[tuple[SimulatedEsp8266, DiscoveredBoard]]]
+
+
+@dataclass
+class Odd:
+    """A server that is no board, or a broken one, and what it was sent."""
+
+    board: DiscoveredBoard
+    received: list[bytes] = field(default_factory=list)
+    endings: list[str] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def at(self, port: int) -> None:
+        self.board = replace(self.board, port=port)
+
+    async def ended(self) -> str:
+        """How the client ended its next connection."""
+        async with asyncio.timeout(5):
+            while not self.endings:
+                self.changed.clear()
+                await self.changed.wait()
+        return self.endings.pop(0)
+
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[None]]
+"""Serves one connection; gets the head of the request too."""
+
+UPDATE_PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nform"
+NO_SUCH_PAGE = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+
+
+@asynccontextmanager
+async def odd_server(
+    on_post: Talk, *, on_get: Talk | None = None, host: str = "127.0.0.1"
+) -> AsyncGenerator[Odd, None]:
+    """Serve a raw socket that has an update page and no contract; ``on_post`` deals with uploads."""
+    odd = Odd(DiscoveredBoard("esp8266", 7, "42", Radio.WIFI, "ESP8266_7_42", (host,), 0))
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            odd.received.append(head)
+            if head.startswith(b"GET"):
+                await (on_get or usual_get)(reader, writer, head)
+            else:
+                await on_post(reader, writer, head)
+        except (ConnectionError, asyncio.IncompleteReadError) as error:
+            odd.endings.append(type(error).__name__)
+            odd.changed.set()
+        finally:
+            tasks.discard(task)
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, host, 0, limit=1 << 24)
+    odd.at(server.sockets[0].getsockname()[1])
+    try:
+        yield odd
+    finally:
+        server.close()
+        for task in tuple(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()
+
+
+async def usual_get(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+    writer.write(UPDATE_PAGE if head.startswith(b"GET /update ") else NO_SUCH_PAGE)
+    await writer.drain()
