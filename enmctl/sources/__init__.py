@@ -1,0 +1,1 @@
+"""Sources of desired state: one file a source."""
