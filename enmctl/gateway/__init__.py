@@ -1,0 +1,1 @@
+"""The gateway: what is decided, and what is done about it."""

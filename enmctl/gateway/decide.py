@@ -1,0 +1,298 @@
+"""What to do next, from what should be, what is there, and what is known: a pure function.
+
+It reads no clock, no file and no socket, and changes nothing it is given; the same arguments give the same actions.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from enmctl.gateway.actions import (
+    Action,
+    Complain,
+    Configure,
+    Inquire,
+    Meet,
+    Provision,
+    Record,
+    Restart,
+    Tell,
+    Update,
+)
+from enmctl.models import (
+    Application,
+    BoardKey,
+    Desired,
+    Device,
+    DeviceStatus,
+    DiscoveredBoard,
+    ListedDevice,
+    Report,
+)
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+"""What a commit of the Supervisor looks like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A board as discovery sees it; ``rivals`` are further places where a board of the same key answers."""
+
+    board: DiscoveredBoard
+    online: bool
+    rivals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the source was told of a device last, in full, and when."""
+
+    report: Report
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is known beyond one pass.
+
+    ``devices`` has the deleted ones too. ``busy`` are boards that a worker has in hand: they are left alone.
+    ``hooked`` tells when (by the loop's clock) a hook last set a device's target, ``told`` what the source knows.
+    ``settled`` is false while the radios have not listened long enough to call a board offline that nobody heard, or
+    that was heard and has not been asked yet.
+    ``heard`` is false until the source has answered once; ``list_serial`` numbers its answers. Times but ``hooked`` are
+    seconds since the epoch.
+    """
+
+    devices: Sequence[Device]
+    busy: Collection[BoardKey] = frozenset()
+    hooked: Mapping[str, float] = field(default_factory=dict)
+    told: Mapping[str, Told] = field(default_factory=dict)
+    settled: bool = True
+    heard: bool = True
+    list_serial: int = 0
+    report_interval: float = 300.0
+
+
+def decide(desired: Desired, seen: Mapping[BoardKey, Seen], stored: Stored, now: float) -> list[Action]:
+    """All that should be done now.
+
+    Args:
+        desired: the source's last answer.
+        seen: what discovery hears, by board.
+        stored: what is known beyond this pass.
+        now: seconds since the epoch.
+    """
+    actions: list[Action] = []
+    taken: set[BoardKey] = set()
+    for device in stored.devices:
+        key = device.key
+        if key is not None:
+            taken.add(key)
+        current = _take_up(device, desired, stored, actions)
+        if current is not None and key is not None and key not in stored.busy:
+            action = _for_device(current, key, seen.get(key), stored, now)
+            if action is not None:
+                actions.append(action)
+    if stored.heard:
+        actions.extend(_for_strangers(desired, stored))
+        actions.extend(_for_boards(desired, seen, taken, stored))
+    return actions
+
+
+def _take_up(device: Device, desired: Desired, stored: Stored, actions: list[Action]) -> Device | None:
+    """Add what is to be noted of a device; return it as it is then, or None where it is not to be looked after now."""
+    listed = desired.devices.get(device.uuid)
+    if device.deleted:
+        if stored.heard and (changes := _reappearance(device, listed, stored)):
+            actions.append(Record(device.uuid, changes))
+        return None
+    if listed is not None:
+        changes = _news(device, listed, desired, stored)
+        if not changes:
+            return device
+        actions.append(Record(device.uuid, changes))
+        return replace(device, **changes)
+    if stored.heard and device.first_listed is not None:
+        actions.append(Inquire(device.uuid))
+        return None
+    return device
+
+
+def _for_device(device: Device, key: BoardKey, here: Seen | None, stored: Stored, now: float) -> Action | None:
+    """What to do with a device that nobody works on: work that its board is there for, else the report that is due."""
+    online = here is not None and here.online
+    if here is not None and online and not here.rivals:
+        work = _work(device, key, here.board, now)
+        if work is not None:
+            return work
+    if not online and not stored.settled:
+        return None
+    told = stored.told.get(device.uuid)
+    report = _due_report(device, told, online=online, interval=stored.report_interval, now=now)
+    return None if report is None else Tell(device.uuid, report)
+
+
+def _is_hooked_later(uuid: str, desired: Desired, stored: Stored) -> bool:
+    """Whether a hook spoke after the list was asked for: what it said stands until a later list."""
+    hooked_at = stored.hooked.get(uuid)
+    return hooked_at is not None and hooked_at >= desired.asked_at
+
+
+def _reappearance(device: Device, listed: ListedDevice | None, stored: Stored) -> dict[str, Any]:
+    """A deleted device that the source stopped listing is marked so; one that it lists again was brought back.
+
+    One that is listed for the first time was only made: it was deleted before any list showed it.
+    """
+    if listed is None:
+        return {} if device.unlisted or device.first_listed is None else {"unlisted": True}
+    if device.unlisted:
+        return {"deleted": False, "unlisted": False}
+    return {"first_listed": stored.list_serial} if device.first_listed is None else {}
+
+
+def _news(device: Device, listed: ListedDevice, desired: Desired, stored: Stored) -> dict[str, Any]:
+    """The columns in which the source's list says something new; null says nothing."""
+    changes: dict[str, Any] = {}
+    if device.first_listed is None:
+        changes["first_listed"] = stored.list_serial
+    if listed.name and listed.name != device.name:
+        changes["name"] = listed.name
+    if _is_hooked_later(device.uuid, desired, stored):
+        return changes
+    if listed.target_commit is not None and listed.target_commit != device.target_commit:
+        changes["target_commit"] = listed.target_commit
+    if listed.target_config is not None and listed.target_config != device.target_config:
+        changes["target_config"] = listed.target_config
+    if listed.target_environment is not None and listed.target_environment != device.target_environment:
+        changes["target_environment"] = listed.target_environment
+    return changes
+
+
+def _work(device: Device, key: BoardKey, board: DiscoveredBoard, now: float) -> Action | None:
+    if device.restart_wanted:
+        return Restart(device.uuid, key)
+    if is_on_target(device) and not _runs_another_commit(device, board):
+        return Configure(device.uuid, key) if needs_configuring(device) and may_try(device, now) else None
+    if device.target_commit is not None and (may_try(device, now) or board.version == device.target_commit):
+        return Update(device.uuid, key, device.target_commit)
+    return None
+
+
+def is_on_target(device: Device) -> bool:
+    """Whether nothing is to be sent: no target, the target runs, or a flash by hand is to be left alone."""
+    return device.target_commit in (None, device.commit, device.held_target)
+
+
+def _runs_another_commit(device: Device, board: DiscoveredBoard) -> bool:
+    """Whether the board itself says that it runs another commit than we believe: somebody else flashed it.
+
+    A version that is no commit (as "1.2") proves nothing; a flash by hand that is held is meant to differ.
+    """
+    return (
+        device.commit is not None
+        and device.commit != device.held_target
+        and board.version is not None
+        and board.version != device.commit
+        and COMMIT.fullmatch(board.version) is not None
+        and COMMIT.fullmatch(device.commit) is not None
+    )
+
+
+def needs_configuring(device: Device) -> bool:
+    """Whether the config or environment that should be has not been applied yet."""
+    return (device.target_config is not None and device.target_config != device.config) or (
+        device.target_environment is not None and device.target_environment != device.environment
+    )
+
+
+def may_try(device: Device, now: float) -> bool:
+    """Whether a device's failures let it try its target now.
+
+    A clock that was set back must not make it wait longer: a failure that lies in the future holds nothing up.
+    """
+    if device.failures == 0 or device.failed_target != device.target_commit:
+        return True
+    if device.failed_permanently:
+        return False
+    return not (device.failed_at or 0.0) <= now < (device.retry_at or 0.0)
+
+
+def full_report(device: Device, *, online: bool) -> Report:
+    """All that a source can be told of a device that nobody works on."""
+    return Report(
+        status=DeviceStatus.IDLE if online else DeviceStatus.OFFLINE,
+        is_online=online,
+        commit=device.commit,
+        config=device.config,
+        environment=device.environment,
+    )
+
+
+def _due_report(device: Device, told: Told | None, *, online: bool, interval: float, now: float) -> Report | None:
+    """The whole report where one is due, else what has changed since the last, else None."""
+    if told is None or _is_old(device.uuid, now - told.at, interval):
+        return full_report(device, online=online)
+    known = told.report
+    if (
+        known.is_online is online
+        and known.status is (DeviceStatus.IDLE if online else DeviceStatus.OFFLINE)
+        and known.commit == device.commit
+        and known.config == device.config
+        and known.environment == device.environment
+    ):
+        return None
+    known_fields = known.fields()
+    fields = full_report(device, online=online).fields()
+    changes = {name: value for name, value in fields.items() if known_fields.get(name) != value}
+    return Report(**changes) if changes else None
+
+
+def _is_old(uuid: str, age: float, interval: float) -> bool:
+    """Whether a full report is to be made again; one from the future, by a clock that was set back, is old too.
+
+    Devices have a share of the interval each, from a half to all of it and always the same, so that reports do not come
+    in one burst.
+    """
+    if 0 <= age < interval / 2:
+        return False
+    return not 0 <= age < interval * (0.5 + zlib.crc32(uuid.encode()) / 0x2_0000_0000)
+
+
+def _for_strangers(desired: Desired, stored: Stored) -> Iterator[Action]:
+    """Devices that the source lists and nobody has met yet."""
+    known = {device.uuid for device in stored.devices}
+    if known.issuperset(desired.devices):
+        return
+    for uuid, listed in desired.devices.items():
+        application = desired.applications.get(listed.application_id)
+        if uuid not in known and application is not None:
+            yield Meet(listed, application.board_type or "")
+
+
+def _for_boards(
+    desired: Desired, seen: Mapping[BoardKey, Seen], taken: Collection[BoardKey], stored: Stored
+) -> Iterator[Action]:
+    for application in desired.applications.values():
+        if application.problem:
+            yield Complain(f"application {application.id} ({application.name})", application.problem)
+    for key, here in seen.items():
+        application_of_board = desired.applications.get(key.application_id)
+        if application_of_board is None or application_of_board.board_type is None:
+            continue
+        if problem := _obstacle(application_of_board, here):
+            yield Complain(f"board {key.local_id} of application {key.application_id}", problem)
+        elif here.online and key not in taken and key not in stored.busy:
+            yield Provision(key.application_id, here.board)
+
+
+def _obstacle(application: Application, here: Seen) -> str:
+    if here.board.board_type != application.board_type:
+        return f"it is a {here.board.board_type}, and the application is for {application.board_type}: left alone"
+    if here.rivals:
+        places = ", ".join(here.rivals)
+        return f"more than one board answers to this id (also at {places}): none is touched until one is left"
+    return ""

@@ -1,0 +1,319 @@
+"""The gateway: the loop that turns what should be into what is, and everything that runs beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+from enmctl.errors import EnmError, RadioError
+from enmctl.gateway.actions import (
+    Action,
+    Complain,
+    Configure,
+    Inquire,
+    Meet,
+    Provision,
+    Record,
+    Restart,
+    Tell,
+    Update,
+)
+from enmctl.gateway.configuring import configure_and_tell, restart
+from enmctl.gateway.crew import Crew
+from enmctl.gateway.decide import Stored, decide
+from enmctl.gateway.listening import Listening
+from enmctl.gateway.provisioning import Provisioning
+from enmctl.gateway.saying import Saying
+from enmctl.gateway.updating import update
+from enmctl.models import Desired, Device, DeviceStatus, Report
+from enmctl.store import Store
+
+LOG = logging.getLogger(__name__)
+
+SAID_MOST = 1000
+"""So many complaints are remembered, so that each is said once."""
+
+AFTER_A_FAULT = 1.0
+"""Seconds before the loop turns again after a turn that failed."""
+
+REST_MOST = 1.0
+"""Seconds that the loop rests at most after a turn, and as long as the turn took otherwise."""
+
+TURNING_LIMIT = 30.0
+"""Seconds after which a loop that has not turned counts as stuck (or three ENM_CONFIG_LOOP_DELAY, if longer)."""
+
+INQUIRIES_A_TURN = 16
+"""So many devices that the list left out are asked for in one turn."""
+
+
+class Gateway:
+    """One gateway over one database and one source.
+
+    ``enmctl.gateway.assembly`` puts it together; ``run`` turns it.
+    """
+
+    def __init__(self, crew: Crew) -> None:
+        self.crew = crew
+        self.listening = Listening(
+            crew.source, crew.settings, crew.signals, heard=self._heard, unchanged=self._unchanged
+        )
+        self.provisioning = Provisioning(crew, list_serial=lambda: self._list_serial, relist=self.relist)
+        self.hooked: dict[str, float] = {}
+        self._list_serial = 0
+        self._cache_has_grown = True
+        self._turned_at = asyncio.get_running_loop().time()
+        self._turning = asyncio.Lock()
+        self._said: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._failing = Saying(LOG)
+        self._inquiring: set[str] = set()
+        self._chores: set[asyncio.Task[None]] = set()
+
+    def turning(self) -> bool:
+        """Whether the loop turns, whatever the outside does."""
+        age = asyncio.get_running_loop().time() - self._turned_at
+        return age < max(TURNING_LIMIT, 3 * self.crew.settings.loop_delay)
+
+    async def run(self) -> None:
+        """Turn for ever; ends by cancellation alone.
+
+        However often it is woken, it turns for half of the time at most: a thousand boards that come at once take a
+        pass now and then, and not one each.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            delay = self.crew.settings.loop_delay
+            self.crew.signals.turn.clear()
+            self._turned_at = loop.time()
+            if self.crew.gate.is_open:
+                try:
+                    await self.turn()
+                except EnmError as error:
+                    self._failing.say(logging.ERROR, error, "a pass failed: %s", error)
+                    delay = AFTER_A_FAULT
+                except Exception:
+                    LOG.exception("a pass failed unexpectedly; this is a bug in enmctl")
+                    delay = AFTER_A_FAULT
+            await asyncio.sleep(min(loop.time() - self._turned_at, REST_MOST))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self.crew.signals.turn.wait()
+
+    async def turn(self) -> Sequence[Action]:
+        """One pass: look, decide, and have it carried out; returns what was decided."""
+        async with self._turning:
+            await self._open_radios()
+            while self.crew.signals.gone:
+                self._inquire(self.crew.signals.gone.pop())
+            actions = await self.plan()
+            await self._take_up([action for action in actions if isinstance(action, (Meet, Record))])
+            for action in actions:
+                self._start(action)
+            if self._cache_has_grown and not self.crew.workers.busy:
+                self._cache_has_grown = False
+                self.chore(self._tidy_cache())
+            return actions
+
+    async def _open_radios(self) -> None:
+        """Try a radio again that could not be opened; without it, all else goes on. A pause keeps it closed."""
+        if not self.crew.discovery.is_listening and self.crew.gate.is_open:
+            try:
+                await self.crew.discovery.start()
+            except RadioError as error:
+                self._say_once("radio", str(error))
+
+    async def plan(self) -> list[Action]:
+        """What a pass would do now; touches nothing.
+
+        A board whose worker ends while the devices are read is left to the next pass: what was read of it is old.
+        """
+        crew = self.crew
+        in_hand_before = crew.workers.busy
+        devices = await crew.store.call(Store.devices, deleted=None)
+        stored = Stored(
+            devices=devices,
+            busy=in_hand_before | crew.workers.busy,
+            hooked=self.hooked,
+            told=crew.teller.told,
+            settled=crew.discovery.is_settled,
+            heard=self.listening.has_heard,
+            list_serial=self._list_serial,
+            report_interval=crew.settings.report_interval,
+        )
+        return decide(crew.desired, crew.discovery.boards, stored, crew.now())
+
+    def _heard(self, desired: Desired) -> None:
+        self.crew.desired = desired
+        self._list_serial += 1
+        self._drop_old_hooks()
+        for complaint in getattr(self.crew.source, "complaints", ()):
+            self._say_once("the source's answer", complaint)
+        self.crew.signals.wake()
+
+    def _unchanged(self, asked_at: float) -> None:
+        """The same answer, asked for later: what hooks said before gives way to it."""
+        self.crew.desired = replace(self.crew.desired, asked_at=asked_at)
+        if self._drop_old_hooks():
+            self.crew.signals.wake()
+
+    def _drop_old_hooks(self) -> int:
+        old = [uuid for uuid, hooked_at in self.hooked.items() if hooked_at < self.crew.desired.asked_at]
+        for uuid in old:
+            del self.hooked[uuid]
+        return len(old)
+
+    async def relist(self) -> None:
+        """A new list, with its strangers noted."""
+        await self.listening.ask()
+        async with self._turning:
+            await self._take_up([action for action in await self.plan() if isinstance(action, (Meet, Record))])
+
+    async def _take_up(self, actions: Sequence[Meet | Record]) -> None:
+        """Write the source's news to the database, in two transactions."""
+        met = [
+            Device(
+                uuid=action.device.uuid,
+                application_id=action.device.application_id,
+                board_type=action.board_type,
+                name=action.device.name or "",
+                target_commit=action.device.target_commit,
+                target_config=action.device.target_config,
+                target_environment=action.device.target_environment,
+                first_listed=self._list_serial,
+            )
+            for action in actions
+            if isinstance(action, Meet)
+        ]
+        changes = [(action.uuid, action.changes) for action in actions if isinstance(action, Record)]
+        if met or changes:
+            await self.crew.store.call(_write_news, met, changes, self._list_serial)
+
+    def _start(self, action: Action) -> None:
+        crew, workers = self.crew, self.crew.workers
+        match action:
+            case Provision(application_id, board) if self.provisioning.may_try(action.key):
+                workers.start(action.key, lambda: self.provisioning.provision(application_id, board))
+            case Update(uuid, key, commit):
+                self._cache_has_grown = True
+                workers.start(key, lambda: update(crew, uuid, key, commit))
+            case Configure(uuid, key):
+                workers.start(key, lambda: configure_and_tell(crew, uuid, key))
+            case Restart(uuid, key):
+                workers.start(key, lambda: restart(crew, uuid, key))
+            case Tell(uuid, report):
+                crew.teller.tell(uuid, report, full=report.status is not None and report.is_online is not None)
+            case Inquire(uuid):
+                self._inquire(uuid)
+            case Complain(about, problem):
+                self._say_once(about, problem)
+            case Meet() | Record() | Provision():
+                pass
+
+    async def _tidy_cache(self) -> None:
+        """Remove the firmware that no device runs or should run, so that months of releases do not fill the disk."""
+        devices = await self.crew.store.call(Store.devices)
+        keep = {(each.id, each.commit) for each in self.crew.desired.applications.values() if each.commit}
+        keep |= {(each.application_id, each.commit) for each in devices if each.commit}
+        keep |= {(each.application_id, each.target_commit) for each in devices if each.target_commit}
+        for folder in await asyncio.to_thread(self.crew.cache.prune, keep):
+            LOG.debug("removed firmware that nothing needs any more: %s", folder)
+
+    def _say_once(self, about: str, problem: str) -> None:
+        if (about, problem) in self._said:
+            return
+        self._said[about, problem] = None
+        if len(self._said) > SAID_MOST:
+            self._said.popitem(last=False)
+        LOG.warning("%s: %s", about, problem)
+
+    def _inquire(self, uuid: str) -> None:
+        if uuid in self._inquiring or len(self._inquiring) >= INQUIRIES_A_TURN:
+            return
+        self._inquiring.add(uuid)
+        self.chore(self._ask_for(uuid))
+
+    async def _ask_for(self, uuid: str) -> None:
+        try:
+            if not await self.crew.source.listed(uuid):
+                await self._forget(uuid)
+        except EnmError as error:
+            LOG.debug("could not ask for %s: %s", uuid[:8], error)
+            await asyncio.sleep(self.crew.settings.supervisor_check_delay)
+        finally:
+            self._inquiring.discard(uuid)
+
+    async def _forget(self, uuid: str) -> None:
+        """Stop looking after a device that the source dropped; its board gets no new one by itself.
+
+        One that is marked for deletion is listed like any other: it stays deleted until a list leaves it out.
+        """
+        device = await self.crew.store.call(Store.device, uuid)
+        if device is None or device.deleted:
+            return
+        self.crew.teller.forget(uuid)
+        if device.local_id is None:
+            await self.crew.store.call(Store.remove_device, uuid)
+        else:
+            unlisted = uuid not in self.crew.desired.devices
+            await self.crew.store.call(Store.change, uuid, deleted=True, unlisted=unlisted)
+            LOG.info("device %s (%s) is gone from the source and not looked after any more", uuid[:8], device.name)
+
+    def chore(self, work: Any) -> None:
+        """Run a small coroutine beside the loop; what goes wrong is logged."""
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chore_ended)
+
+    def _chore_ended(self, task: asyncio.Task[None]) -> None:
+        self._chores.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            LOG.error("beside the loop: %s", error)
+
+    async def begin(self) -> None:
+        """Settle what the last run left: its interrupted attempts, its locks, the number of its last list."""
+        crew = self.crew
+        for note in crew.store.notes:
+            LOG.warning("%s", note)
+        interrupted = await crew.store.call(Store.interrupt_running, crew.now())
+        for attempt in interrupted:
+            if attempt.uuid is not None:
+                crew.device_log.write(attempt.uuid, "The last attempt was interrupted; the board is looked at again")
+        if interrupted:
+            LOG.info("%d attempts of the last run were interrupted; their boards are looked at again", len(interrupted))
+        self._list_serial = await crew.store.call(_last_serial)
+
+    async def end(self) -> None:
+        """Stop in order: work to a safe point, radios and chores let go."""
+        crew = self.crew
+        crew.gate.close()
+        await crew.workers.finish(crew.settings.stop_timeout)
+        await crew.discovery.stop()
+        for task in self._chores:
+            task.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+
+    async def say_farewell(self) -> None:
+        """Tell the source that the devices are out of reach, as long as this gateway is stopped."""
+        teller = self.crew.teller
+        online = [uuid for uuid, told in teller.told.items() if told.report.is_online]
+        await teller.farewell(online, Report(status=DeviceStatus.OFFLINE, is_online=False))
+
+
+def _last_serial(store: Store) -> int:
+    """The number of the last list that anything in the database refers to, so that the next one's is higher."""
+    numbers = [int(store.meta("list_serial") or 0)]
+    numbers += [pending.list_serial for pending in store.pending()]
+    numbers += [device.first_listed or 0 for device in store.devices(deleted=None)]
+    return max(numbers)
+
+
+def _write_news(store: Store, met: Sequence[Device], changes: Collection[Any], serial: int) -> None:
+    store.set_meta("list_serial", str(serial))
+    if met:
+        store.add_many(met)
+    if changes:
+        store.change_many(changes)

@@ -1,0 +1,172 @@
+"""What people have the gateway do to one board, through the same places, locks and journal as everything else."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from enmctl.boards.contract import BoardDriver, Firmware
+from enmctl.errors import UnknownError
+from enmctl.gateway.attempts import attempt
+from enmctl.gateway.configuring import restart_board
+from enmctl.gateway.control import Job, JobKind
+from enmctl.gateway.crew import Crew
+from enmctl.gateway.decide import COMMIT
+from enmctl.gateway.naming import find_device
+from enmctl.gateway.provisioning import Provisioning
+from enmctl.gateway.showing import Listener, Showing
+from enmctl.gateway.standing import settle
+from enmctl.gateway.updating import transfer
+from enmctl.models import AttemptKind, BoardKey, Device, DiscoveredBoard, Outcome, Stage, Step
+from enmctl.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The board that a job is for; ``device`` is None for one that is no device."""
+
+    board: DiscoveredBoard
+    driver: BoardDriver
+    device: Device | None
+    config: Mapping[str, str] = field(repr=False)
+
+    @property
+    def key(self) -> BoardKey:
+        """The board's key, under which a worker has it in hand."""
+        return self.board.key
+
+    @property
+    def uuid(self) -> str | None:
+        """The device's uuid."""
+        return None if self.device is None else self.device.uuid
+
+
+async def find_target(crew: Crew, job: Job) -> Target:
+    """The board that a job names: a device by any of its names, a board by its id or instance name, or an address.
+
+    Raises:
+        UnknownError: nothing is called so.
+    """
+    devices = await crew.store.call(Store.devices, deleted=None if job.kind is JobKind.PROVISION else False)
+    try:
+        device = find_device(devices, job.board)
+    except UnknownError:
+        board = _heard_as(crew, job.board) or _at_address(crew, job.board)
+        if board is None:
+            raise
+        return Target(board, crew.drivers[board.board_type], None, _config_for(crew, board))
+    if device.key is None:
+        raise UnknownError(
+            f"no board is known to be device {device.uuid[:8]}", remedy="power its board and wait until it is found"
+        )
+    located = crew.discovery.locate(device.key)
+    if located is None:
+        raise UnknownError(
+            f"the board of {device.name or device.local_id} is not heard", remedy="power it and bring it into range"
+        )
+    return Target(located, crew.drivers[located.board_type], device, crew.config_of(device))
+
+
+def _heard_as(crew: Crew, word: str) -> DiscoveredBoard | None:
+    boards = [seen.board for seen in crew.discovery.boards.values()]
+    return next((board for board in boards if word in (board.local_id, board.name)), None)
+
+
+def _at_address(crew: Crew, word: str) -> DiscoveredBoard | None:
+    return next((board for driver in crew.drivers.values() if (board := driver.at_address(word))), None)
+
+
+def _config_for(crew: Crew, board: DiscoveredBoard) -> Mapping[str, str]:
+    application = crew.desired.applications.get(board.application_id or 0)
+    return {} if application is None else application.config
+
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+def work_of(crew: Crew, provisioning: Provisioning, job: Job, target: Target, listener: Listener) -> Work:
+    """What a worker is to do for a job: it tells each step, the last with ``Stage.DONE``, or raises what went wrong."""
+    match job.kind:
+        case JobKind.FLASH:
+            return lambda: _flash(crew, job, target, listener)
+        case JobKind.RESTART:
+            return lambda: _restart(crew, target, listener)
+        case JobKind.IDENTIFY:
+            return lambda: _identify(target, listener)
+        case JobKind.PROVISION:
+            return lambda: _provision(crew, provisioning, target, listener)
+
+
+async def _flash(crew: Crew, job: Job, target: Target, listener: Listener) -> None:
+    firmware = await asyncio.to_thread(_read_firmware, crew, job, target)
+    try:
+        async with attempt(crew, AttemptKind.FLASH, target.key, target.uuid, None) as journal:
+            showing = Showing(crew, target.uuid, target.key, journal, listener)
+            proof, version = await transfer(crew, target.board, firmware, target.config, showing)
+            if target.device is None:
+                await journal.end(Outcome.SUCCEEDED, proof=proof)
+            else:
+                commit = version if version is not None and COMMIT.fullmatch(version) else None
+                held = target.device.target_commit if job.hold else None
+                await journal.succeed(target.device.uuid, proof=proof, commit=commit, held_target=held)
+                crew.device_log.write(target.device.uuid, f"Flashed by hand with {job.file_name or 'a file'} ({proof})")
+    finally:
+        crew.live.pop(target.key, None)
+    crew.discovery.confirm(target.key, version)
+    if target.uuid is not None:
+        await settle(crew, target.uuid)
+    listener(Step(Stage.DONE, proof=proof, version=version, note=_what_follows(target, hold=job.hold)))
+
+
+def _what_follows(target: Target, *, hold: bool) -> str:
+    if target.device is None or target.device.target_commit is None:
+        return ""
+    if hold:
+        return "it is left alone until its target changes"
+    return f"the gateway will put {target.device.target_commit[:8]} back; --hold keeps it from that"
+
+
+def _read_firmware(crew: Crew, job: Job, target: Target) -> Firmware:
+    crew.settings.assets_directory.mkdir(parents=True, exist_ok=True)
+    name = Path(job.file_name).name or "firmware.bin"
+    with tempfile.TemporaryDirectory(prefix=".by-hand-", dir=crew.settings.assets_directory) as folder:
+        path = Path(folder) / name
+        path.write_bytes(job.firmware)
+        return target.driver.read_firmware(path, target.config)
+
+
+async def _restart(crew: Crew, target: Target, listener: Listener) -> None:
+    await restart_board(crew, target.uuid, target.key, target.config, listener)
+    if target.uuid is not None:
+        await settle(crew, target.uuid)
+    listener(Step(Stage.DONE))
+
+
+async def _identify(target: Target, listener: Listener) -> None:
+    await target.driver.identify(target.board, target.config)
+    listener(Step(Stage.DONE))
+
+
+async def _provision(crew: Crew, provisioning: Provisioning, target: Target, listener: Listener) -> None:
+    device = target.device
+    if device is not None and not device.deleted:
+        listener(Step(Stage.DONE, note=f"it is device {device.uuid[:8]} already"))
+        return
+    application = crew.desired.applications.get(target.board.application_id or 0)
+    if application is None or application.board_type != target.board.board_type:
+        raise UnknownError(
+            f"no application of the source is for {target.board.name}",
+            remedy="its firmware names the application that it belongs to; check that the source lists that one",
+        )
+    if device is not None and await crew.source.listed(device.uuid):
+        await crew.store.call(Store.change, device.uuid, deleted=False, unlisted=False)
+        listener(Step(Stage.DONE, note=f"it is device {device.uuid[:8]} again"))
+        return
+    if device is not None:
+        await crew.store.call(Store.remove_device, device.uuid)
+    made = await provisioning.make_device(application, target.board)
+    listener(Step(Stage.DONE, note=f"it is now device {made.uuid[:8]} ({made.name})"))

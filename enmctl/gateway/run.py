@@ -1,0 +1,254 @@
+"""Running a gateway: for months as a daemon, or one bounded pass."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from enmctl.boards.installed import board_types, drivers
+from enmctl.errors import BusyError, ExitCode, SourceError
+from enmctl.gateway.actions import Configure, Meet, Provision, Record, Restart, Update
+from enmctl.gateway.api.server import ApiServer, check_exposure
+from enmctl.gateway.assembly import assembled
+from enmctl.gateway.decide import is_on_target
+from enmctl.gateway.gateway import Gateway
+from enmctl.gateway.instance import Instance
+from enmctl.gateway.steward import Steward, pause_left
+from enmctl.models import Device
+from enmctl.settings import Settings
+from enmctl.sources.installed import open_source
+from enmctl.store import Store
+
+LOG = logging.getLogger(__name__)
+
+QUIET = 1.5
+"""Seconds without a newly heard board after which a one-off pass stops listening for more, once all known are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that turns, with its HTTP API."""
+
+    gateway: Gateway
+    steward: Steward
+    api: ApiServer
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, loopback_only: bool = False) -> AsyncGenerator[Running]:
+    """A whole gateway at work; leaving ends it in order.
+
+    Raises:
+        BusyError: another gateway has the database, or the API's port is taken.
+        SettingError: the API would be open to the network.
+        StoreError: the database cannot be used.
+    """
+    check_exposure(settings)
+    with Instance.hold(settings.database) as instance:
+        source = open_source(settings, board_types())
+        async with assembled(settings, source, drivers(settings), loopback_only=loopback_only) as gateway:
+            steward = Steward(gateway)
+            async with ApiServer(steward, settings) as api:
+                steward.api_address = api.address
+                instance.announce(api.address)
+                LOG.info("gateway runs; its HTTP API is at %s", api.address)
+                await steward.begin()
+                try:
+                    async with _turned(gateway):
+                        yield Running(gateway, steward, api)
+                finally:
+                    await steward.end()
+
+
+@asynccontextmanager
+async def _turned(gateway: Gateway) -> AsyncGenerator[None]:
+    """Within, the gateway listens to its source and turns; after, it has stopped working and said farewell."""
+    loop = asyncio.get_running_loop()
+    tasks = [
+        loop.create_task(gateway.listening.run(), name="listening"),
+        loop.create_task(gateway.run(), name="loop"),
+    ]
+    try:
+        yield
+    finally:
+        gateway.crew.gate.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await gateway.crew.workers.finish(gateway.crew.settings.stop_timeout)
+        await gateway.say_farewell()
+
+
+async def run(settings: Settings, *, loopback_only: bool = False) -> None:
+    """Run until SIGTERM or Ctrl-C, then end at a safe point.
+
+    What is there by then is kept from the garbage collector, which else walks it again and again for nothing: it stays
+    until the end. This is for a process that does nothing else.
+    """
+    async with _stop_asked() as stop, running(settings, loopback_only=loopback_only):
+        gc.collect()
+        gc.freeze()
+        await stop.wait()
+        LOG.info("stopping: running transfers get %g s", settings.stop_timeout)
+
+
+@asynccontextmanager
+async def _stop_asked() -> AsyncGenerator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    handled = []
+    for number in signals:
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+            handled.append(number)
+    try:
+        yield stop
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)
+
+
+async def run_once(settings: Settings, *, loopback_only: bool = False) -> ExitCode:
+    """One bounded pass from nothing: listen, decide, carry it all out, report. SIGTERM and Ctrl-C end it as ``run``.
+
+    Returns:
+        DONE where all is on target, BOARD where an update failed, REMAINS where something is still to be done,
+        INTERRUPTED where it was told to stop.
+
+    Raises:
+        SourceError: the source was not reached.
+        BusyError: paused, or another gateway runs.
+    """
+    loop = asyncio.get_running_loop()
+    async with _stop_asked() as stop:
+        working = loop.create_task(_pass(settings, loopback_only=loopback_only), name="pass")
+        stopping = loop.create_task(stop.wait(), name="stop-asked")
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            LOG.info("stopping: running transfers get %g s", settings.stop_timeout)
+            return ExitCode.INTERRUPTED
+        finally:
+            for task in (working, stopping):
+                task.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
+
+
+async def _pass(settings: Settings, *, loopback_only: bool) -> ExitCode:
+    with Instance.hold(settings.database):
+        source = open_source(settings, board_types())
+        async with assembled(settings, source, drivers(settings), loopback_only=loopback_only) as gateway:
+            if await gateway.crew.store.call(pause_left, gateway.crew.now()):
+                raise BusyError("the gateway is paused", remedy="go on with: enmctl resume", reason="paused")
+            if (locked := gateway.crew.lock.foreign()) is not None:
+                raise BusyError(f"somebody else holds the update lock {locked}", remedy="try again when it is gone")
+            await gateway.crew.store.call(_let_all_try)
+            await gateway.crew.discovery.start()
+            await _hear_source(gateway)
+            await _hear_boards(gateway)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(settings.update_timeout):
+                    await _carry_out(gateway)
+            return await _verdict(gateway)
+
+
+async def _hear_source(gateway: Gateway) -> None:
+    """Ask the source, again while it is away, for as long as boards are listened for."""
+    settings = gateway.crew.settings
+    deadline = asyncio.get_running_loop().time() + settings.avahi_timeout
+    while True:
+        try:
+            await gateway.listening.ask()
+        except SourceError:
+            if asyncio.get_running_loop().time() + settings.supervisor_check_delay > deadline:
+                raise
+            await asyncio.sleep(settings.supervisor_check_delay)
+        else:
+            return
+
+
+async def _hear_boards(gateway: Gateway) -> None:
+    """Listen until every known board is there and no further one came for a moment, at most ENM_AVAHI_TIMEOUT."""
+    crew = gateway.crew
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(crew.settings.avahi_timeout):
+            while True:
+                crew.signals.turn.clear()
+                devices = await crew.store.call(Store.devices)
+                awaited = {device.key for device in devices if device.key is not None}
+                online = {key for key, seen in crew.discovery.boards.items() if seen.online}
+                try:
+                    async with asyncio.timeout(QUIET):
+                        await crew.signals.turn.wait()
+                except TimeoutError:
+                    if awaited <= online and online:
+                        return
+
+
+async def _carry_out(gateway: Gateway) -> None:
+    """Work and tell until nothing is left to do that can be done now.
+
+    The source is asked again afterwards: what config and environment a new device should have stands in no list before.
+    """
+    crew = gateway.crew
+    while True:
+        await _work_off(gateway)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(crew.settings.supervisor_timeout):
+                await crew.teller.drained()
+        with contextlib.suppress(SourceError):
+            await gateway.listening.ask()
+        if not any(isinstance(action, (Meet, Record)) or _is_work(gateway, action) for action in await gateway.plan()):
+            return
+
+
+async def _work_off(gateway: Gateway) -> None:
+    """Turn until no work is under way, none is decided, and nothing has happened since."""
+    crew = gateway.crew
+    while True:
+        crew.signals.turn.clear()
+        actions = await gateway.turn()
+        is_work = any(_is_work(gateway, action) for action in actions)
+        if not (is_work or crew.workers.busy or crew.signals.turn.is_set()):
+            return
+        await crew.signals.turn.wait()
+
+
+def _is_work(gateway: Gateway, action: object) -> bool:
+    if isinstance(action, Provision):
+        return gateway.provisioning.may_try(action.key)
+    return isinstance(action, (Update, Configure, Restart))
+
+
+async def _verdict(gateway: Gateway) -> ExitCode:
+    devices = await gateway.crew.store.call(Store.devices)
+    boards = {device.key for device in devices}
+    if any(_has_failed(device) for device in devices):
+        return ExitCode.BOARD
+    strangers = [
+        key
+        for key, seen in gateway.crew.discovery.boards.items()
+        if key not in boards and key.application_id in gateway.crew.desired.applications and seen.online
+    ]
+    late = [device for device in devices if device.local_id is not None and not is_on_target(device)]
+    for device in late:
+        LOG.warning("%s is not on target %s", device.name or device.local_id, (device.target_commit or "")[:8])
+    return ExitCode.REMAINS if late or strangers else ExitCode.DONE
+
+
+def _has_failed(device: Device) -> bool:
+    return device.failures > 0 and device.failed_target == device.target_commit and not is_on_target(device)
+
+
+def _let_all_try(store: Store) -> None:
+    """A person who says "now" has no device wait out an earlier failure."""
+    store.change_many([(device.uuid, {"retry_at": None}) for device in store.devices() if device.retry_at is not None])

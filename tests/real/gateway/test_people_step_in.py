@@ -1,0 +1,153 @@
+"""People pause the gateway, restart and flash boards, and hold the update lock."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from enmctl.errors import ExitCode
+from enmctl.gateway.control import Job, JobKind
+from enmctl.models import AttemptKind, GatewayStatus, Outcome, Step
+from enmctl.simulator.images import esp8266_image
+from enmctl.store import Store
+from enmctl.store.reading import read_attempts
+from tests.real.gateway.process import running_process
+from tests.real.gateway.rig import WITHIN, eventually, rig, until_views
+
+
+async def test_a_board_restarts_when_the_api_is_asked(tmp_path: Path) -> None:
+    async with rig(tmp_path, boards=1) as world:
+        world.push()
+        async with world.gateway() as running:
+            await world.all_on_target()
+            restarts = world.boards[0].restarts
+            await running.steward.want_restart(world.boards[0].local_id)
+            await world.boards[0].wait_for(lambda it: it.restarts == restarts + 1, WITHIN)
+            await world.all_on_target()
+            attempts = await running.gateway.crew.store.call(Store.attempts)
+            assert AttemptKind.RESTART in {attempt.kind for attempt in attempts}
+
+
+async def test_paused_means_that_no_transfer_runs_and_no_radio_is_open(tmp_path: Path) -> None:
+    async with rig(tmp_path) as world:
+        board = await world.add_board(flash_speed=100_000.0)
+        world.push(size=64 * 1024)
+        async with world.gateway() as running:
+            await board.wait_for(lambda it: it.uploading, WITHIN)
+            await running.steward.set_target_status(GatewayStatus.PAUSED)
+            discovery = running.gateway.crew.discovery
+            await eventually(lambda: running.steward.current_status is GatewayStatus.PAUSED)
+            assert not board.uploading
+            assert not discovery.is_listening
+            uploads = len(board.uploads)
+            newest = world.push()
+            await until_views(running, lambda views: views[0].device.target_commit == newest)
+            assert len(board.uploads) == uploads
+            await running.steward.set_target_status(GatewayStatus.RUNNING)
+            await world.all_on_target()
+
+
+async def test_a_pause_survives_a_restart_and_ends_by_itself_when_it_was_for_a_time(tmp_path: Path) -> None:
+    async with rig(tmp_path, boards=1) as world:
+        world.push()
+        async with world.gateway() as running:
+            await running.steward.set_target_status(GatewayStatus.PAUSED)
+        async with world.gateway() as running:
+            assert running.steward.current_status is GatewayStatus.PAUSED
+            await running.steward.set_target_status(GatewayStatus.PAUSED, seconds=0.3)
+        async with world.gateway():
+            await world.all_on_target()
+
+
+async def test_a_flash_by_hand_is_put_back_unless_it_is_held(tmp_path: Path) -> None:
+    async with rig(tmp_path, boards=1) as world:
+        world.push()
+        by_hand = esp8266_image(fw="by-hand", size=32 * 1024)
+        async with world.gateway() as running:
+            await world.all_on_target()
+            [board] = world.boards
+            held = Job(JobKind.FLASH, board.local_id, by_hand, "mine.bin", hold=True)
+            steps = await _done(running.steward.work(held))
+            assert "left alone" in steps[-1].note
+            assert board.fw == "by-hand"
+            uploads = len(board.uploads)
+            newest = world.push()
+            await world.all_on_target()
+            assert board.fw == newest
+            assert len(board.uploads) == uploads + 1
+            steps = await _done(running.steward.work(Job(JobKind.FLASH, board.local_id, by_hand, "mine.bin")))
+            assert newest[:8] in steps[-1].note
+            await board.wait_for(lambda it: it.fw == newest and it.state == "running", WITHIN)
+            await world.all_on_target()
+
+
+async def test_a_foreign_update_lock_holds_transfers_up_and_nothing_else(tmp_path: Path) -> None:
+    async with rig(tmp_path, boards=1) as world:
+        lock = world.settings().lock_file
+        lock.parent.mkdir()
+        lock.write_text("the Supervisor's")
+        world.push()
+        async with world.gateway() as running:
+            await world.wait_for(lambda: "Downloading" in next(iter(world.supervisor.status_history.values()), []))
+            assert running.steward.summary()["updateLock"] == str(lock)
+            assert not world.boards[0].uploads
+            lock.unlink()
+            await world.all_on_target()
+
+
+async def test_a_pause_waits_for_nothing_that_sends_no_byte_yet(tmp_path: Path) -> None:
+    async with rig(tmp_path, boards=1) as world:
+        lock = world.settings().lock_file
+        lock.parent.mkdir()
+        lock.write_text("the Supervisor's")
+        world.push()
+        async with world.gateway(pause_delay=0.2) as running:
+            await eventually(lambda: bool(running.gateway.crew.workers.busy))
+            await running.steward.set_target_status(GatewayStatus.PAUSED)
+            await eventually(lambda: running.steward.current_status is GatewayStatus.PAUSED, within=10.0)
+            assert not world.boards[0].uploads
+            lock.unlink()
+            await running.steward.set_target_status(GatewayStatus.RUNNING)
+            await world.all_on_target()
+
+
+async def test_a_pause_that_comes_while_the_radios_are_opened_lets_them_go(tmp_path: Path) -> None:
+    async with rig(tmp_path) as world, world.gateway() as running:
+        discovery = running.gateway.crew.discovery
+        for turns in range(8):
+            await running.steward.set_target_status(GatewayStatus.RUNNING)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await running.steward.set_target_status(GatewayStatus.PAUSED)
+            await eventually(lambda: running.steward.current_status is GatewayStatus.PAUSED)
+            await asyncio.wait_for(running.gateway._turning.acquire(), 10.0)
+            running.gateway._turning.release()
+            assert not discovery.is_listening
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_one_pass_that_is_told_to_stop_ends_at_a_safe_point(tmp_path: Path, number: signal.Signals) -> None:
+    async with rig(tmp_path) as world:
+        board = await world.add_board(flash_speed=8_000.0)
+        world.push()
+        settings = world.settings(stop_timeout=0.2)
+        environment = world.environment(stop_timeout=0.2)
+        async with running_process(environment, "run", "--once", log=tmp_path / "log") as process:
+            await board.wait_for(lambda it: it.uploading, WITHIN)
+            process.send_signal(number)
+            async with asyncio.timeout(10.0):
+                assert await process.wait() == ExitCode.INTERRUPTED
+        assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
+        assert not settings.lock_file.exists()
+        outcomes = [attempt.outcome for attempt in read_attempts(settings.database)]
+        assert outcomes == [Outcome.INTERRUPTED]
+
+
+async def _done(steps: AsyncIterator[Step]) -> Sequence[Step]:
+    return [step async for step in steps]
