@@ -1,0 +1,79 @@
+# bash completion of enmctl; made by: python -m enmctl.cli.documentation
+_enmctl() {
+    local current=${COMP_WORDS[COMP_CWORD]} path="" pending="" word
+    local -i place arguments=0
+    COMPREPLY=()
+    for ((place = 1; place < COMP_CWORD; place++)); do
+        word=${COMP_WORDS[place]}
+        if [[ $word == "=" ]]; then continue; fi
+        if [[ $pending ]]; then pending=""; continue; fi
+        case "$path:$word" in
+            '':run|'':status|'':pause|'':resume|'':scan|'':provision|'':flash|'':restart|'':identify|'':inspect|'':devices|'':history|'':logs|'':demo|'':simulator|'':completion) path="${path:+$path }$word" ;;
+            'devices':list|'devices':show|'devices':delete|'devices':release) path="${path:+$path }$word" ;;
+            'pause':--for) pending=$word ;;
+            'scan':--timeout|'scan':--count|'scan':--board) pending=$word ;;
+            'provision':--timeout) pending=$word ;;
+            'flash':--board|'flash':--user|'flash':--path|'flash':--max-size|'flash':--timeout) pending=$word ;;
+            'restart':--user|'restart':--timeout) pending=$word ;;
+            'identify':--user|'identify':--timeout) pending=$word ;;
+            'history':--limit) pending=$word ;;
+            'logs':--limit) pending=$word ;;
+            'demo':--boards) pending=$word ;;
+            'simulator':--boards|'simulator':--control-port|'simulator':--api-port|'simulator':--folder|'simulator':--devices) pending=$word ;;
+            *:-*) ;;
+            *) arguments+=1 ;;
+        esac
+    done
+    if [[ $current == "=" ]]; then current=""; fi
+    if [[ $pending ]]; then
+        case "$path:$pending" in
+            'simulator':--folder) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+        esac
+        return
+    fi
+    if [[ $current == -* ]]; then
+        local options
+        case "$path" in
+            '') options='--json --quiet --verbose --simulate --version --help' ;;
+            'run') options='--once --json --quiet --verbose --simulate --help' ;;
+            'status') options='--json --quiet --verbose --simulate --help' ;;
+            'pause') options='--for --json --quiet --verbose --simulate --help' ;;
+            'resume') options='--json --quiet --verbose --simulate --help' ;;
+            'scan') options='--timeout --count --board --json --quiet --verbose --simulate --help' ;;
+            'provision') options='--timeout --json --quiet --verbose --simulate --help' ;;
+            'flash') options='--hold --board --user --path --max-size --timeout --json --quiet --verbose --simulate --help' ;;
+            'restart') options='--user --timeout --json --quiet --verbose --simulate --help' ;;
+            'identify') options='--user --timeout --json --quiet --verbose --simulate --help' ;;
+            'inspect') options='--json --quiet --verbose --simulate --help' ;;
+            'devices') options='--json --quiet --verbose --simulate --help' ;;
+            'devices list') options='--json --quiet --verbose --simulate --help' ;;
+            'devices show') options='--json --quiet --verbose --simulate --help' ;;
+            'devices delete') options='--local --json --quiet --verbose --simulate --help' ;;
+            'devices release') options='--json --quiet --verbose --simulate --help' ;;
+            'history') options='--limit --json --quiet --verbose --simulate --help' ;;
+            'logs') options='--follow --limit --json --quiet --verbose --simulate --help' ;;
+            'demo') options='--boards --json --quiet --verbose --simulate --help' ;;
+            'simulator') options='--boards --control-port --api-port --folder --devices --json --quiet --verbose --simulate --help' ;;
+            'completion') options='--json --quiet --verbose --simulate --help' ;;
+        esac
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
+        return
+    fi
+    case "$path:$arguments" in
+        'provision':*) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
+        'flash':0) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+        'flash':*) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
+        'restart':*) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
+        'identify':*) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
+        'inspect':0) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+        'devices show':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
+        'devices delete':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
+        'devices release':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
+        'history':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
+        'logs':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
+        'completion':0) mapfile -t COMPREPLY < <(compgen -W 'bash zsh fish devices' -- "$current") ;;
+        '':0) mapfile -t COMPREPLY < <(compgen -W 'run status pause resume scan provision flash restart identify inspect devices history logs demo simulator completion' -- "$current") ;;
+        'devices':0) mapfile -t COMPREPLY < <(compgen -W 'list show delete release' -- "$current") ;;
+    esac
+}
+complete -F _enmctl enmctl

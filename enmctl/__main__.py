@@ -1,0 +1,5 @@
+"""``python -m enmctl`` is ``enmctl``."""
+
+from enmctl.cli import main
+
+main()

@@ -1,0 +1,184 @@
+"""What commands show of devices, boards, attempts and log lines: as JSON, and as cells of a table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from enmctl.cli.durations import spell
+from enmctl.models import Attempt, Device, DiscoveredBoard, Event
+
+SHORT = 8
+"""Letters of a commit or uuid that tables show; JSON has them whole."""
+
+STATES = {
+    "no-board": "no board is known to be it",
+    "no-target": "no target yet",
+    "on-target": "on target",
+    "held": "held by hand",
+    "refused": "waits for another target",
+    "retrying": "failed, tried again",
+    "behind": "behind",
+}
+"""How a stored device stands, with the words that tables use."""
+
+DEVICE_COLUMNS = ("name", "id", "type", "application", "status", "commit", "target", "state", "uuid")
+BOARD_COLUMNS = ("id", "type", "application", "address", "version", "name", "device")
+ATTEMPT_COLUMNS = ("began", "took", "what", "board", "commit", "outcome", "bytes", "why")
+
+SPARE_DEVICE_COLUMNS = ("uuid", "application", "type", "commit")
+SPARE_BOARD_COLUMNS = ("name", "type", "version", "application")
+SPARE_ATTEMPT_COLUMNS = ("bytes", "took", "commit")
+"""What a narrow terminal is spared, the first first."""
+
+
+def state_of(device: Device) -> str:
+    """How a stored device stands towards its target; a key of ``STATES``."""
+    target = device.target_commit
+    if device.local_id is None:
+        return "no-board"
+    if target is None:
+        return "no-target"
+    if device.commit == target:
+        return "on-target"
+    if device.held_target == target:
+        return "held"
+    if device.failures and device.failed_target == target:
+        return "refused" if device.failed_permanently else "retrying"
+    return "behind"
+
+
+def device_fields(device: Device, live: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A device as JSON; ``live`` is what the running gateway says of it, None where there is none to ask."""
+    live = live or {}
+    return {
+        "uuid": device.uuid,
+        "name": device.name,
+        "local_id": device.local_id,
+        "application_id": device.application_id,
+        "board_type": device.board_type,
+        "status": live.get("Status"),
+        "progress": live.get("Progress"),
+        "commit": device.commit,
+        "target_commit": device.target_commit,
+        "state": state_of(device),
+        "failures": device.failures,
+        "retry_at": device.retry_at,
+        "restart_wanted": device.restart_wanted,
+    }
+
+
+def device_details(device: Device, live: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A device as JSON with all that is stored of it but the password in its config."""
+    from enmctl.boards.access import shown
+
+    return {
+        **device_fields(device, live),
+        "config": shown(device.config),
+        "target_config": shown(device.target_config),
+        "environment": device.environment,
+        "target_environment": device.target_environment,
+        "failed_target": device.failed_target,
+        "failed_permanently": device.failed_permanently,
+        "failed_at": device.failed_at,
+        "held_target": device.held_target,
+    }
+
+
+def device_cells(device: Device, live: Mapping[str, Any] | None = None) -> tuple[object, ...]:
+    """A device as a row of ``DEVICE_COLUMNS``."""
+    live = live or {}
+    status, progress = live.get("Status"), live.get("Progress")
+    state = state_of(device)
+    words = STATES[state]
+    if state == "retrying" and device.retry_at is not None:
+        wait = device.retry_at - time.time()
+        words = f"failed {device.failures} times, tried again " + (f"in {spell(round(wait))}" if wait >= 1 else "now")
+    return (
+        device.name,
+        device.local_id,
+        device.board_type,
+        device.application_id,
+        f"{status} {progress} %" if status and progress is not None else status,
+        short(device.commit),
+        short(device.target_commit),
+        words,
+        short(device.uuid),
+    )
+
+
+def board_fields(board: DiscoveredBoard, device: Device | None) -> dict[str, Any]:
+    """A board that was heard, as JSON; ``device`` is the device that it is, where it is one."""
+    return {
+        "local_id": board.local_id,
+        "board_type": board.board_type,
+        "application_id": board.application_id,
+        "name": board.name,
+        "radio": board.radio,
+        "addresses": list(board.addresses),
+        "port": board.port,
+        "version": board.version,
+        "mode": board.mode,
+        "signal": board.signal,
+        "uuid": device.uuid if device else None,
+        "device_name": device.name if device else None,
+    }
+
+
+def board_cells(board: DiscoveredBoard, device: Device | None) -> tuple[object, ...]:
+    """A board that was heard, as a row of ``BOARD_COLUMNS``."""
+    address = board.addresses[0] if board.addresses else ""
+    place = f"[{address}]" if ":" in address and board.port is not None else address
+    return (
+        board.local_id,
+        board.board_type,
+        board.application_id,
+        f"{place}:{board.port}" if board.port is not None else place,
+        short(board.version),
+        board.name,
+        (device.name or short(device.uuid)) if device else "not provisioned",
+    )
+
+
+def attempt_fields(attempt: Attempt, device: Device | None) -> dict[str, Any]:
+    """An attempt as JSON."""
+    fields = {name: getattr(attempt, name) for name in attempt.__slots__}
+    return {**fields, "stages": dict(attempt.stages), "device_name": device.name if device else None}
+
+
+def attempt_cells(attempt: Attempt, device: Device | None) -> tuple[object, ...]:
+    """An attempt as a row of ``ATTEMPT_COLUMNS``."""
+    took = spell(attempt.ended_at - attempt.started_at) if attempt.ended_at is not None else ""
+    size = f"{attempt.sent} of {attempt.size}" if attempt.size and attempt.sent != attempt.size else attempt.sent
+    return (
+        clock(attempt.started_at),
+        took,
+        attempt.kind,
+        (device.name if device and device.name else "") or attempt.local_id,
+        short(attempt.commit),
+        attempt.outcome,
+        size or "",
+        attempt.message or attempt.proof or "",
+    )
+
+
+def event_fields(event: Event) -> dict[str, Any]:
+    """A line of a device's log as JSON."""
+    return {name: getattr(event, name) for name in event.__slots__}
+
+
+def event_line(event: Event, device: Device | None) -> str:
+    """A line of a device's log as text."""
+    who = (device.name if device else "") or short(event.uuid)
+    return f"{clock(event.at)}  {who}  {event.message}"
+
+
+def clock(at: float) -> str:
+    """A time as people read it, in the local zone."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def short(text: str | None) -> str:
+    """The beginning of a commit or uuid."""
+    return (text or "")[:SHORT]

@@ -1,0 +1,87 @@
+"""What a person wants done to boards, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from enmctl.cli.shell import Call
+from enmctl.errors import EnmError, FirmwareError, StoreError, UnknownError, UsageError
+from enmctl.gateway.control import JobKind
+
+Results = Sequence[tuple[str, EnmError | None]]
+"""Each board, as it was named, with what went wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be done, and to which boards; ``words`` name them, none stands for the only board there is.
+
+    ``file`` and ``hold`` come with FLASH alone. ``access`` is config that was given by hand. ``seconds`` is how long
+    to listen for boards, None for ENM_AVAHI_TIMEOUT.
+    """
+
+    kind: JobKind
+    words: Sequence[str]
+    file: Path | None = None
+    hold: bool = False
+    board_type: str | None = None
+    access: Mapping[str, str] = field(default_factory=dict, repr=False)
+    seconds: float | None = None
+
+
+def check_file(call: Call, file: Path, words: Sequence[str]) -> None:
+    """See that the firmware file is one, and that it was not changed places with a board's name.
+
+    Raises:
+        UsageError: the board comes before the file.
+        FirmwareError: there is no such file.
+    """
+    if file.is_file():
+        return
+    meant = next((word for word in words if "://" not in word and Path(word).is_file()), None)
+    if meant is not None:
+        others = " ".join([str(file), *(word for word in words if word != meant)])
+        raise UsageError(
+            f"{file} is no file, but {meant} is one", remedy=f"the file comes first: enmctl flash {meant} {others}"
+        )
+    if not words and not file.exists() and _names_device(call, str(file)):
+        raise UsageError(f"{file} is a device, not a file", remedy=f"the file comes first: enmctl flash FILE {file}")
+    problem = "is a folder" if file.is_dir() else "is no file" if file.exists() else "is not there"
+    raise FirmwareError(
+        f"the firmware file {file} {problem}", remedy="name an image like firmware.bin", reason="no-file"
+    )
+
+
+def _names_device(call: Call, word: str) -> bool:
+    from enmctl.gateway.naming import find_device
+    from enmctl.store.reading import read_devices
+
+    if call.simulate:
+        return False
+    try:
+        find_device(read_devices(call.settings.database), word)
+    except (UnknownError, StoreError):
+        return False
+    except UsageError:
+        return True  # several devices are called so
+    return True
+
+
+def read_file(file: Path, most: int) -> bytes:
+    """The bytes of the firmware file, at most so many.
+
+    Raises:
+        FirmwareError: it cannot be read, is empty, or is larger.
+    """
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(most + 1)
+    except OSError as error:
+        raise FirmwareError(f"{file} cannot be read: {error.strerror}", reason="no-file") from error
+    if not data:
+        raise FirmwareError(f"{file} is empty", remedy="name an image like firmware.bin", reason="empty")
+    if len(data) > most:
+        raise FirmwareError(f"{file} is larger than {most} bytes", remedy="ENM_ASSET_MAX_SIZE bounds it", reason="size")
+    return data

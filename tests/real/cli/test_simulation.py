@@ -1,0 +1,129 @@
+"""``enmctl simulator`` in a process of its own, and commands with ``--simulate``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from enmctl.errors import ExitCode
+from enmctl.store.reading import read_devices
+from tests.real.cli.outside import QUICK, WITHIN
+from tests.real.cli.rig import Run, whole_environment
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+
+
+@contextmanager
+def simulator(place: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A simulator that is ended with the context."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "enmctl", "simulator", *words],
+        env={**whole_environment(place), **QUICK},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=WITHIN)
+
+
+def asked(address: str, body: dict[str, Any] | None = None) -> Any:
+    """What the control port answers."""
+    data = None if body is None else json.dumps(body).encode()
+    with urlopen(Request(address, data), timeout=WITHIN) as answer:  # noqa: S310 - our own process, on loopback
+        return json.load(answer)
+
+
+@posix
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_simulator_tells_its_variables_takes_commands_and_ends_in_order(
+    tmp_path: Path, ending: signal.Signals
+) -> None:
+    with simulator(tmp_path, "--boards", "2", "--json") as process:
+        assert process.stdout
+        facts = json.loads(process.stdout.readline())
+        assert len(facts["boards"]) == 2
+        application = facts["applications"][0]
+        pushed = asked(f"{facts['control'].rstrip('/')}/push", {"application": application["id"]})["commit"]
+        state = asked(f"{facts['control'].rstrip('/')}/state")
+        assert state["applications"][0]["commit"] == pushed != application["commit"]
+        process.send_signal(ending)
+        assert process.wait(WITHIN) == 0
+        assert not Path(facts["environment"]["ENM_DB_DIRECTORY"]).parent.exists(), "its folder was a temporary one"
+
+
+def test_the_variables_are_ready_for_a_shell_and_the_rest_is_talk(tmp_path: Path) -> None:
+    folder = tmp_path / "kept here"
+    with simulator(tmp_path, "--boards", "0", "--folder", str(folder), "--devices", "25") as process:
+        assert process.stdout
+        assert process.stderr
+        words = [shlex.split(process.stdout.readline()) for _ in range(9)]
+        assert all(word[0] == "export" for word in words)
+        variables = dict(word[1].split("=", 1) for word in words)
+        assert variables["ENM_DB_DIRECTORY"] == str(folder / "database")
+        assert variables["ENM_MDNS_INTERFACES"] == "127.0.0.1"
+        assert "enmctl run" in process.stderr.readline()
+        assert len(read_devices(folder / "database" / "enm.db")) == 25
+
+
+def test_a_folder_that_cannot_be_made_is_told(enmctl: Run, folder: Path) -> None:
+    (folder / "file").touch()
+    result = enmctl("simulator", "--folder", "file/below")
+    assert result.exit_code == ExitCode.FILE
+    assert "cannot be made" in result.stderr
+
+
+@pytest.mark.parametrize("words", [["devices"], ["status"], ["history"], ["pause"], ["completion", "devices"]])
+def test_what_works_on_no_board_has_nothing_to_simulate(enmctl: Run, words: list[str], database: Path) -> None:
+    result = enmctl("--simulate", *words)
+    assert result.exit_code == ExitCode.USAGE
+    assert "enmctl demo" in result.stderr
+    assert not database.exists()
+
+
+def test_one_simulated_pass_brings_every_board_on_target(tmp_path: Path, unused_port: int) -> None:
+    """The variables that point at something real are set, and not looked at."""
+    real = {
+        "RESIN_SUPERVISOR_ADDRESS": f"http://127.0.0.1:{unused_port}",
+        "BALENA_SUPERVISOR_ADDRESS": f"http://127.0.0.1:{unused_port}",
+        "ENM_SOURCE": "nix",
+        "ENM_API_VERSION": "v9",
+        "ENM_API_TOKEN": "0123456789",
+        "ENM_MDNS_INTERFACES": "192.0.2.1",
+        "ENM_API_HOST": "0.0.0.0",  # noqa: S104 - is not to be listened on
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "enmctl", "--simulate", "run", "--once"],
+        env={**whole_environment(tmp_path), **QUICK, **real},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("is now device") == 3
+    assert not list(tmp_path.glob("database/*")), "the real database is left alone"
+
+
+def test_a_port_that_is_taken_is_told_and_no_bug(enmctl: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = enmctl("simulator", "--control-port", str(port))
+    assert result.exit_code == ExitCode.BUSY
+    assert f"port {port} of 127.0.0.1" in result.stderr
