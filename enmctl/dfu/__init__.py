@@ -1,0 +1,1 @@
+"""Protocols that put an image on a Nordic chip: they know a link, not a radio."""
