@@ -13,7 +13,8 @@ from enmctl.cli.panels import Panel
 from enmctl.cli.shell import call_of, command
 
 if TYPE_CHECKING:
-    from enmctl.firmware.inspect import Inspection, Payload, Refusal
+    from enmctl.firmware.inspect import Inspection, Refusal
+    from enmctl.firmware.payload import Payload
     from enmctl.firmware.targets import Target
 
 app = typer.Typer()

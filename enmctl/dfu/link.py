@@ -154,12 +154,12 @@ class Notification(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Whether the board is heard now to run in a mode, waiting at most so many seconds for it; brings a bool.
+    """Wait at most so many seconds until the board is heard in a mode, or in any where None; brings that mode, or None.
 
-    Nothing is connected; an open connection stays.
+    What was heard before the operation does not count. Nothing is connected.
     """
 
-    mode: BoardMode
+    mode: BoardMode | None
     seconds: float
 
 

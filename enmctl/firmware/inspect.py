@@ -16,8 +16,9 @@ from enmctl.firmware.esp8266 import MAGIC, USUAL_MIX_UPS, read_image
 from enmctl.firmware.hex import MOST_BYTES, Family, HexFile, HexPart, read_hex
 from enmctl.firmware.nordic import NordicImage, Protocol, Sizes, read_package, read_pair
 from enmctl.firmware.nordic_boards import suits
-from enmctl.firmware.nordic_init import MicrobitInit, SecureInit, crc16
+from enmctl.firmware.nordic_init import MicrobitInit, SecureInit
 from enmctl.firmware.nordic_manifest import Role
+from enmctl.firmware.payload import Payload
 from enmctl.firmware.targets import Target
 from enmctl.firmware.vectors import vectors_of
 
@@ -50,29 +51,6 @@ class Content:
     what: str
     address: int | None
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """What would go over the air to some boards.
-
-    ``address`` is where it begins on the board, None where the file does not tell; ``size`` is bytes; ``sha256`` and
-    ``init_packet`` are hex, the latter None where none is sent. ``system`` tells an image that replaces what a board
-    needs to be reachable. ``softdevices`` and ``hardware_version`` are what the init packet demands of the board.
-    """
-
-    targets: tuple[Target, ...]
-    protocol: Protocol
-    role: Role
-    address: int | None
-    size: int
-    sha256: str
-    crc16: int
-    init_packet: str | None = None
-    system: bool = False
-    softdevices: tuple[int, ...] = ()
-    hardware_version: int | None = None
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +259,7 @@ def _nordic_payload(image: NordicImage) -> Payload:
     return replace(
         payload,
         role=image.role,
+        sizes=image.sizes,
         address=suited.address,
         system=image.system,
         softdevices=() if init is None or isinstance(init, MicrobitInit) else init.softdevices,
@@ -312,10 +291,9 @@ def _payload(
         protocol=protocol,
         role=Role.APPLICATION,
         address=None,
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        crc16=crc16(data),
-        init_packet=None if init_packet is None else init_packet.hex(),
+        data=data,
+        sizes=Sizes(application=len(data)),
+        init=init_packet,
         notes=notes,
     )
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from enmctl.firmware.inspect import Inspection, Payload, inspect
+from enmctl.firmware.inspect import Inspection, inspect
 from enmctl.firmware.nordic_init import LegacyInit, SecureInit, read_init
+from enmctl.firmware.payload import Payload
 from enmctl.firmware.targets import Target
 
 FILES = Path(__file__).parents[4] / "shared" / "fixtures"
