@@ -12,7 +12,7 @@ kept until it is waited for; ``Open`` and ``Close`` drop it.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from enmctl.models import BoardMode, Step
@@ -189,7 +189,8 @@ class Memory:
     its bytes were handed to the link, ``proven`` how many of them the board is known to have taken without a hole.
     ``tainted`` says that what the board has must not be built on. ``pace`` is the most bytes a second that the board
     has shown to take, None while nothing was too fast for it. ``begun`` names what was begun and must be ended: ""
-    nothing, "dfu", or "partial".
+    nothing, "dfu", or "partial". ``validated`` says that the board has verified all of it, ``activated`` that it took
+    the order to start it. ``old_protocol`` marks a bootloader from before SDK 6.1.
     """
 
     sha256: str = ""
@@ -199,9 +200,12 @@ class Memory:
     tainted: bool = False
     pace: float | None = None
     begun: str = ""
-    extra: dict[str, str] = field(default_factory=dict)
+    validated: bool = False
+    activated: bool = False
+    old_protocol: bool = False
 
     def forget(self) -> None:
         """Nothing is under way any more; the pace stays."""
-        self.sha256, self.begun, self.tainted = "", "", False
+        self.sha256 = self.begun = ""
+        self.tainted = self.validated = self.activated = False
         self.size = self.sent = self.proven = 0
