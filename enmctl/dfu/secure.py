@@ -1,0 +1,376 @@
+"""Nordic's secure DFU protocol (SDK 12 and later), as the micro:bit V2 speaks it.
+
+Requests, answers and errors: ``nrf_dfu_req_handler.c`` and ``nrf_dfu_ble.c`` of SDK 15 and 16, and the bootloader of
+the micro:bit V2. An image goes in objects of a flash page; the board counts offset and CRC-32 over all of it, so a hole
+or a splice shows before an object counts. Bytes that find its buffers full are dropped without a word, so an object
+whose CRC is wrong is sent again with fewer bytes under way.
+"""
+
+from __future__ import annotations
+
+import struct
+from binascii import crc32
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from enmctl.dfu.gatt import SECURE_CONTROL, SECURE_PACKET
+from enmctl.dfu.limits import Limits
+from enmctl.dfu.link import (
+    Keep,
+    LinkError,
+    LinkTimeoutError,
+    Lost,
+    Memory,
+    Notification,
+    Opened,
+    Request,
+    Subscribe,
+    Tell,
+    Transfer,
+    Wait,
+    Write,
+)
+from enmctl.dfu.setbacks import StartOverError
+from enmctl.errors import RefusedError
+from enmctl.firmware.payload import Payload
+from enmctl.models import Stage, Step
+
+PACKET_MOST: Final = 244
+"""Bytes of a packet at the MTU of 247 that bootloaders from SDK 15 on have."""
+
+WORD: Final = 4
+BUFFERS: Final = 17
+"""Packets that a bootloader holds while it erases a page: those of one object (nrf_dfu_ble.c, 4096 / 244 + 1)."""
+
+WINDOWS: Final = (16, 8, 4, 2)
+"""Packets under way, where an object does not fit into the buffers: at first, and after each object that was lost."""
+
+ANSWER: Final = 0x60
+ASK_TRIES: Final = 2
+SELECTED: Final = struct.Struct("<3I")
+COUNTED: Final = struct.Struct("<2I")
+
+
+class Op(IntEnum):
+    """The first byte on the control point."""
+
+    CREATE = 1
+    RECEIPTS = 2
+    CRC = 3
+    EXECUTE = 4
+    SELECT = 6
+
+
+class Kind(IntEnum):
+    """What an object is."""
+
+    COMMAND = 1
+    DATA = 2
+
+
+class Result(IntEnum):
+    """The third byte of an answer."""
+
+    SUCCESS = 1
+    NOT_SUPPORTED = 2
+    INVALID_PARAMETER = 3
+    NO_RESOURCES = 4
+    INVALID_OBJECT = 5
+    UNSUPPORTED_TYPE = 7
+    NOT_PERMITTED = 8
+    FAILED = 0xA
+    EXTENDED = 0xB
+
+
+RESULTS: Final = {
+    Result.NOT_SUPPORTED: "it does not know this request",
+    Result.INVALID_PARAMETER: "a parameter is wrong",
+    Result.NO_RESOURCES: "that is too big for it",
+    Result.INVALID_OBJECT: "the object is not right",
+    Result.UNSUPPORTED_TYPE: "it does not know this type of object",
+    Result.NOT_PERMITTED: "that is not its turn",
+    Result.FAILED: "it failed",
+}
+
+EXTENDED: Final = {
+    0x00: "it gives no reason",
+    0x02: "the command has a wrong format",
+    0x03: "it does not know the command",
+    0x04: "the init packet lacks its type, hardware or firmware version",
+    0x05: "the firmware's version is lower than what it has",
+    0x06: "the firmware is for another hardware version",
+    0x07: "the firmware is for another SoftDevice",
+    0x08: "the init packet is not signed",
+    0x09: "the init packet has a hash of a kind that it does not take",
+    0x0A: "the hash cannot be computed",
+    0x0B: "the signature is of a kind that it does not take",
+    0x0C: "the image or its signature does not verify",
+    0x0D: "it has no room for it",
+}
+"""The byte behind ``Result.EXTENDED`` (nrf_dfu_req_handler.h, nrf_dfu_ext_error_code_t)."""
+
+BAD_INIT: Final = frozenset({Result.EXTENDED, Result.INVALID_OBJECT, Result.FAILED})
+"""How bootloaders say that they do not take an init packet; those of SDK 12 have no extended errors."""
+
+DOING: Final = {
+    Op.CREATE: "a new object",
+    Op.RECEIPTS: "the request for receipts",
+    Op.CRC: "the question for the CRC",
+    Op.EXECUTE: "the end of an object",
+    Op.SELECT: "the question for its state",
+}
+
+
+class Selected(NamedTuple):
+    """The state of the objects of one kind: the largest one's bytes, and what there is of all of them."""
+
+    most: int
+    offset: int
+    crc: int
+
+
+class Secure:
+    """One pass over one connection, from the control point's subscription to the board's restart.
+
+    Args:
+        payload: what to send; it has an init packet.
+        memory: what is known of earlier passes; kept up to date.
+        limits: how long to wait.
+        clock: the seconds of the clock on which the transfer runs.
+    """
+
+    def __init__(self, payload: Payload, memory: Memory, limits: Limits, clock: Callable[[], float]) -> None:
+        self._payload = payload
+        self._data = payload.data
+        self._size = len(payload.data)
+        self._memory = memory
+        self._limits = limits
+        self._clock = clock
+        self._packet = 20
+        self._receipts = 0
+        self._counted = (0, 0)
+
+    def run(self, opened: Opened) -> Transfer[None]:
+        """Bring the image onto the board and have it activated; the connection is lost afterwards.
+
+        Raises:
+            StartOverError: this pass cannot end well; the next begins at whatever the board has.
+            RefusedError: the board will never take this image.
+            LinkError: as the link's operations do.
+        """
+        self._packet = max(20, min(opened.most, PACKET_MOST) // WORD * WORD)
+        yield Subscribe(SECURE_CONTROL)
+        yield from self._succeed(Op.RECEIPTS, struct.pack("<H", 0))
+        may_resume = yield from self._send_init()
+        yield from self._send_data(may_resume=may_resume)
+
+    def abandon(self) -> Transfer[None]:
+        """Leave the board alone: after two minutes it runs its old program where it still has one."""
+        yield Keep()
+
+    def _send_init(self) -> Transfer[bool]:
+        """Have the board take the init packet; brings whether it may have some of the image already."""
+        init, memory = self._payload.init or b"", self._memory
+        selected = yield from self._select(Kind.COMMAND)
+        if len(init) > selected.most:
+            raise RefusedError(
+                f"the init packet has {len(init)} bytes, the board takes {selected.most}", reason="init-refused"
+            )
+        same = memory.sha256 == self._payload.sha256 and memory.size == self._size
+        resumed = same and 0 < selected.offset <= len(init) and selected.crc == crc32(init[: selected.offset])
+        at = selected.offset if resumed else 0
+        if not resumed:
+            memory.sha256, memory.size, memory.begun = self._payload.sha256, self._size, "dfu"
+            memory.sent = memory.proven = 0
+            memory.tainted = memory.validated = memory.activated = False
+            yield Keep()
+            yield from self._succeed(Op.CREATE, struct.pack("<BI", Kind.COMMAND, len(init)))
+        for start in range(at, len(init), self._packet):
+            yield Write(SECURE_PACKET, init[start : start + self._packet])
+        offset, crc = yield from self._count()
+        if (offset, crc) != (len(init), crc32(init)):
+            memory.sha256 = ""
+            raise StartOverError("the init packet did not reach it whole")
+        result, rest = yield from self._ask(Op.EXECUTE)
+        if result in BAD_INIT:
+            raise RefusedError(
+                f"the board does not accept the init packet: {_words(result, rest)}",
+                remedy="make the package for this board, with a version that is not lower than its own",
+                reason="init-refused",
+            )
+        self._must(Op.EXECUTE, result, rest)
+        return resumed
+
+    def _send_data(self, *, may_resume: bool) -> Transfer[None]:
+        selected = yield from self._select(Kind.DATA)
+        most = selected.most // WORD * WORD
+        if not most:
+            raise StartOverError("it tells no size of its objects")
+        offset = yield from self._resumed(selected, may_resume=may_resume)
+        while offset < self._size:
+            first = offset // most * most
+            end = min(first + most, self._size)
+            yield from self._send_object(first, offset, end)
+            yield from self._execute(end)
+            offset = end
+
+    def _resumed(self, selected: Selected, *, may_resume: bool) -> Transfer[int]:
+        """Where to go on, told to whoever watches."""
+        most, offset, crc = selected
+        if not offset or not may_resume:
+            note = "starts over, the board has kept nothing of it" if may_resume and self._memory.sent else ""
+            yield Tell(Step(Stage.TRANSFERRING, 0, self._size, note=note))
+            return 0
+        if offset > self._size or crc32(self._data[:offset]) != crc:
+            self._memory.sha256 = ""
+            raise StartOverError("what it has is not the beginning of this image")
+        yield Tell(Step(Stage.TRANSFERRING, offset, self._size, note=f"goes on at {offset} of {self._size} bytes"))
+        if offset % most == 0 or offset == self._size:
+            yield from self._execute(offset)
+        return offset
+
+    def _send_object(self, first: int, at: int, end: int) -> Transfer[None]:
+        """Bring an object onto the board, of which it has the bytes up to ``at``; its CRC is right then."""
+        expected = (end, crc32(self._data[:end]))
+        for number in range(self._limits.object_tries):
+            packets = -(-(end - at) // self._packet)
+            window = packets if packets <= BUFFERS and not number else WINDOWS[min(number, len(WINDOWS) - 1)]
+            yield from self._set_receipts(packets if window == packets else window // 2)
+            if at == first:
+                yield from self._succeed(Op.CREATE, struct.pack("<BI", Kind.DATA, end - first))
+            if (yield from self._stream(at, end, window)) == expected:
+                return
+            at = first
+        raise StartOverError(f"the bytes up to {end} got lost {self._limits.object_tries} times")
+
+    def _stream(self, at: int, end: int, window: int) -> Transfer[tuple[int, int]]:
+        """Hand over bytes, at most ``window`` packets ahead of the receipts; brings what the board counts then."""
+        packet, self._counted = self._packet, (at, 0)
+        sent = at
+        while sent < end:
+            if sent - self._counted[0] > (window - 1) * packet:
+                if not (yield from self._receipt(self._limits.stall)):
+                    break
+                continue
+            yield Write(SECURE_PACKET, self._data[sent : min(sent + packet, end)])
+            sent += packet
+        while self._counted[0] < end and self._receipts_to_come(at, end):
+            if not (yield from self._receipt(self._limits.stall)):
+                break
+        self._memory.sent = end
+        return self._counted if self._counted[0] == end else (yield from self._count())
+
+    def _receipts_to_come(self, at: int, end: int) -> bool:
+        """Whether the last packet raises a receipt."""
+        return -(-(end - at) // self._packet) % self._receipts == 0
+
+    def _receipt(self, seconds: float) -> Transfer[bool]:
+        """Wait for a receipt, and note what it counts; brings whether one came."""
+        note: Notification | None = yield Wait(seconds)
+        if note is None:
+            return False
+        if (counted := _counted(note.data)) is not None and counted[0] >= self._counted[0]:
+            self._counted = counted
+            yield Tell(Step(Stage.TRANSFERRING, min(counted[0], self._size), self._size))
+        return True
+
+    def _count(self) -> Transfer[tuple[int, int]]:
+        """What the board counts: bytes, and their CRC-32. A receipt that was still on its way looks the same."""
+        yield from self._drain()
+        rest = yield from self._succeed(Op.CRC)
+        counted = COUNTED.unpack_from(rest) if len(rest) >= COUNTED.size else (0, 0)
+        return max(counted, (yield from self._drain()))
+
+    def _drain(self) -> Transfer[tuple[int, int]]:
+        """Take the receipts that are there; brings what the last of them counts."""
+        last = (0, 0)
+        while (note := (yield Wait(0))) is not None:
+            last = _counted(note.data) or last
+        return last
+
+    def _execute(self, end: int) -> Transfer[None]:
+        """End an object. The end of the last one is the order to check the image and to start it."""
+        is_last = end == self._size
+        if is_last:
+            yield Tell(Step(Stage.TRANSFERRING, self._size, self._size))
+        try:
+            result, rest = yield from self._ask(Op.EXECUTE, tries=1 if is_last else ASK_TRIES)
+        except LinkError:
+            if is_last:
+                yield Tell(Step(Stage.ACTIVATING))
+                return
+            raise
+        if is_last and result in BAD_INIT:
+            self._memory.forget()
+            raise RefusedError(
+                f"the board does not accept the image: {_words(result, rest)}",
+                remedy="make the package again; if it stays, the board's flash is worn",
+                reason="image-refused",
+            )
+        if is_last or result != Result.NOT_PERMITTED:  # SDK 15 to 17 say so of an object that is executed already
+            self._must(Op.EXECUTE, result, rest)
+        self._memory.proven = end
+        if is_last:
+            self._memory.validated = self._memory.activated = True
+            yield Tell(Step(Stage.ACTIVATING))
+            yield Lost(self._limits.gone)
+
+    def _select(self, kind: Kind) -> Transfer[Selected]:
+        rest = yield from self._succeed(Op.SELECT, bytes([kind]))
+        if len(rest) < SELECTED.size:
+            raise StartOverError("it does not tell its state")
+        return Selected(*SELECTED.unpack_from(rest))
+
+    def _set_receipts(self, every: int) -> Transfer[None]:
+        """Have the board count after so many packets; the number stays for the following objects."""
+        if every != self._receipts:
+            yield from self._succeed(Op.RECEIPTS, struct.pack("<H", every))
+            self._receipts = every
+
+    def _succeed(self, op: Op, parameters: bytes = b"") -> Transfer[bytes]:
+        """Make a request that must succeed; brings what follows the result."""
+        result, rest = yield from self._ask(op, parameters)
+        self._must(op, result, rest)
+        return rest
+
+    def _ask(self, op: Op, parameters: bytes = b"", *, tries: int = ASK_TRIES) -> Transfer[tuple[int, bytes]]:
+        """Make a request, and again where its answer gets lost; brings the result and what follows it.
+
+        Raises:
+            LinkTimeoutError: it is not answered.
+        """
+        for _ in range(tries):
+            yield Request(SECURE_CONTROL, bytes([op]) + parameters)
+            deadline = self._clock() + self._limits.answer
+            while (note := (yield Wait(max(0.0, deadline - self._clock())))) is not None:
+                data: bytes = note.data
+                if len(data) >= 3 and data[:2] == bytes([ANSWER, op]):  # noqa: PLR2004 - codes and result
+                    return data[2], data[3:]
+        raise LinkTimeoutError(f"the board did not answer {DOING[op]}")
+
+    def _must(self, op: Op, result: int, rest: bytes) -> None:
+        """Raise where a result is not success."""
+        if result == Result.SUCCESS:
+            return
+        if op == Op.CREATE and result == Result.NO_RESOURCES:
+            raise RefusedError(f"the board has no room for {self._size} bytes", reason="too-big")
+        self._memory.sha256 = ""
+        raise StartOverError(f"it said of {DOING[op]}: {_words(result, rest)}")
+
+
+def _counted(data: bytes) -> tuple[int, int] | None:
+    """What an answer to the question for the CRC, or a receipt, counts: bytes, and their CRC-32."""
+    if data[:3] != bytes([ANSWER, Op.CRC, Result.SUCCESS]) or len(data) < 3 + COUNTED.size:
+        return None
+    offset, crc = COUNTED.unpack_from(data, 3)
+    return offset, crc
+
+
+def _words(result: int, rest: bytes) -> str:
+    if result == Result.EXTENDED and rest:
+        return EXTENDED.get(rest[0], f"extended error 0x{rest[0]:02X}")
+    try:
+        return RESULTS[Result(result)]
+    except (ValueError, KeyError):
+        return f"result 0x{result:02X}"
