@@ -54,6 +54,8 @@ class Proof(StrEnum):
 
     VERSION_READ_BACK = "version-read-back"
     CHECK_AND_RETURN = "check-and-return"
+    CHECK_ALONE = "check-alone"
+    """The board verified it and restarted, and nobody heard it since: most programs have no radio of their own."""
     RETURN_ALONE = "return-alone"
 
 

@@ -1,0 +1,75 @@
+"""Restarting a board over Bluetooth, without changing what is on it."""
+
+from __future__ import annotations
+
+from enmctl.dfu.entering import enter_bootloader
+from enmctl.dfu.gatt import LEGACY_CONTROL, PARTIAL, UNBONDED
+from enmctl.dfu.legacy import Op
+from enmctl.dfu.limits import Limits
+from enmctl.dfu.link import Close, GattError, Heard, LinkError, Lost, Open, Opened, Request, Subscribe, Transfer
+from enmctl.dfu.partial import start_program
+from enmctl.dfu.update import needs_bond
+from enmctl.errors import OfflineError, RefusedError, UnsettledError
+from enmctl.models import BoardMode
+
+
+def restart(name: str, mode: BoardMode, limits: Limits, *, legacy: bool) -> Transfer[None]:
+    """Restart a board and wait until it runs its program again.
+
+    By the micro:bit's partial flashing service where the program has it, else by way of a legacy bootloader, which can
+    be told to reset. A secure bootloader cannot: it starts a program only after two minutes of silence.
+
+    Args:
+        name: what to call the board in errors.
+        mode: what the board was heard to run.
+        limits: how long to wait.
+        legacy: whether its bootloader is a legacy one.
+
+    Raises:
+        RefusedError: its program offers no way ("unsupported"), or wants a bond.
+        OfflineError: it is not heard, or the connection broke.
+        UnsettledError: it did not come back.
+    """
+    try:
+        yield from _restarted(name, mode, limits, legacy=legacy)
+    except GattError as error:
+        if error.code in UNBONDED:
+            raise needs_bond(name) from None
+        raise OfflineError(f"{name} did not restart: {error}", remedy="try again") from None
+    except LinkError:
+        raise OfflineError(
+            f"{name} is not heard, or the connection broke", remedy="bring it nearer and try again"
+        ) from None
+    back: BoardMode | None = yield Heard(BoardMode.APPLICATION, limits.back)
+    if back is None:
+        raise UnsettledError(
+            f"{name} was not heard again for {limits.back:g} s after its restart",
+            remedy="look at it: it may need power",
+            reason="no-return",
+        )
+
+
+def _restarted(name: str, mode: BoardMode, limits: Limits, *, legacy: bool) -> Transfer[None]:
+    opened: Opened = yield Open(mode, limits.answer)
+    if mode is BoardMode.APPLICATION:
+        if PARTIAL in opened.characteristics:
+            yield Subscribe(PARTIAL)
+            yield from start_program(limits)
+            yield Close()
+            return
+        if not legacy:
+            yield Close()
+            raise RefusedError(
+                f"a restart is not supported by the program on {name}",
+                remedy="press its reset button; a program built with partial flashing can be restarted",
+                reason="unsupported",
+            )
+        if (yield from enter_bootloader(opened, limits)):
+            yield Open(BoardMode.BOOTLOADER, limits.answer)
+    yield Subscribe(LEGACY_CONTROL)
+    try:
+        yield Request(LEGACY_CONTROL, bytes([Op.RESET]))
+        yield Lost(limits.gone)
+    except LinkError:
+        pass
+    yield Close()

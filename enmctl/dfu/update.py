@@ -1,0 +1,301 @@
+"""A whole update of one board: from whatever it runs to running what it was sent, over as many connections as it takes.
+
+It ends in one of three ways: the board is back with the new program, and how that is known is told; an error says what
+the board is left with; or the generator is closed, and ``Memory`` tells the next update where to go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from enmctl.dfu.entering import enter_bootloader
+from enmctl.dfu.gatt import LEGACY_CONTROL, LEGACY_PACKET, SECURE_CONTROL, SECURE_PACKET, UNBONDED
+from enmctl.dfu.legacy import Legacy
+from enmctl.dfu.limits import Limits
+from enmctl.dfu.link import (
+    AbsentError,
+    Close,
+    GattError,
+    Heard,
+    Keep,
+    LinkError,
+    Memory,
+    Open,
+    Opened,
+    Tell,
+    Transfer,
+)
+from enmctl.dfu.partial import Partial, Verdict
+from enmctl.dfu.secure import Secure
+from enmctl.dfu.setbacks import StartOverError
+from enmctl.errors import BoardError, OfflineError, RefusedError, TransferError, UnsettledError
+from enmctl.firmware.microbit_regions import UserPart
+from enmctl.firmware.nordic import Protocol
+from enmctl.firmware.payload import Payload
+from enmctl.firmware.targets import Target
+from enmctl.models import BoardMode, Proof, Stage, Step
+
+SINGLE_BANK: Final = frozenset({Target.MICROBIT_V1, Target.MICROBIT_V2})
+"""Boards that erase the old program first, so that a program that runs is the new one."""
+
+NEEDED: Final = {
+    Protocol.LEGACY: {LEGACY_CONTROL, LEGACY_PACKET},
+    Protocol.SECURE: {SECURE_CONTROL, SECURE_PACKET},
+}
+
+REFUSED_TWICE: Final = 2
+"""So many times a board says no to the same bytes before it is believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be done.
+
+    Attributes:
+        name: what to call the board in errors.
+        payloads: what to send, in this order.
+        mode: what the board was heard to run.
+        part: the user's part of the program, where that alone may do; None sends all.
+        may_be_silent: whether the new program may be one that nobody hears, like most on a micro:bit.
+    """
+
+    name: str
+    payloads: tuple[Payload, ...]
+    mode: BoardMode = BoardMode.APPLICATION
+    part: UserPart | None = None
+    may_be_silent: bool = False
+
+
+def update(job: Job, memory: Memory, limits: Limits, clock: Callable[[], float]) -> Transfer[Proof]:
+    """Bring a board to run what it is sent, and tell how that is known.
+
+    Raises:
+        RefusedError: the board says no.
+        TransferError: the connection broke too often, or the board did not do as it said.
+        OfflineError: the board is not heard, or does not connect.
+        UnsettledError: all was sent, and the board was not heard again.
+    """
+    return (yield from _Update(job, memory, limits, clock).run())
+
+
+class _Update:
+    def __init__(self, job: Job, memory: Memory, limits: Limits, clock: Callable[[], float]) -> None:
+        self._job = job
+        self._memory = memory
+        self._limits = limits
+        self._clock = clock
+        self._mode = job.mode
+        self._setbacks = 0
+        self._restarts = 0
+        self._best = 0
+        self._was_open = False
+
+    def run(self) -> Transfer[Proof]:
+        if self._job.part is not None and self._mode is BoardMode.APPLICATION:
+            proof = yield from self._partially(self._job.part)
+            if proof is not None:
+                return proof
+        proof = Proof.RETURN_ALONE
+        for payload in self._job.payloads:
+            proof = yield from self._bring(payload)
+        return proof
+
+    def _partially(self, part: UserPart) -> Transfer[Proof | None]:
+        """Send the user's part alone; None where all must be sent."""
+        partial = Partial(part, self._job.payloads[-1].sha256, self._memory, self._limits)
+        verdict = None
+        while verdict is None:
+            try:
+                opened = yield from self._open(BoardMode.APPLICATION)
+                verdict = yield from partial.run(opened)
+                yield Close()
+            except StartOverError as setback:
+                yield from self._start_over(setback)
+            except LinkError as error:
+                yield from self._set_back(error, self._what_partial_left())
+        if verdict is Verdict.UNFIT:
+            left = "; it ends the partial flash that was begun" if self._memory.begun == "partial" else ""
+            yield Tell(Step(Stage.CHECKING, note=f"sends all: {partial.unfit}{left}"))
+            return None
+        if verdict is Verdict.CURRENT:
+            return Proof.VERSION_READ_BACK
+        return (yield from self._back_from_partial())
+
+    def _back_from_partial(self) -> Transfer[Proof]:
+        yield Tell(Step(Stage.RETURNING))
+        mode: BoardMode | None = yield Heard(None, self._limits.back)
+        if mode is None and not self._job.may_be_silent:
+            raise self._not_back()
+        yield from self._forget()
+        return Proof.CHECK_ALONE if mode is None else Proof.CHECK_AND_RETURN
+
+    def _what_partial_left(self) -> str:
+        if self._memory.begun == "partial":
+            return "a partial flash was begun: flash the same file again to end it"
+        return "the board is as it was"
+
+    def _bring(self, payload: Payload) -> Transfer[Proof]:
+        """Bring one payload onto the board."""
+        is_last = payload is self._job.payloads[-1]
+        while True:
+            try:
+                opened = yield from self._bootloader(payload)
+                yield from self._pass(payload, opened)
+                yield Close()
+                proof = (yield from self._settle(payload)) if is_last else Proof.RETURN_ALONE
+                self._mode = BoardMode.BOOTLOADER
+                yield from self._forget()
+            except StartOverError as setback:
+                yield from self._start_over(setback)
+            except LinkError as error:
+                yield from self._set_back(error, self._what_transfer_left())
+            else:
+                return proof
+
+    def _bootloader(self, payload: Payload) -> Transfer[Opened]:
+        """Connect to the bootloader, by way of the program where that is what runs."""
+        if self._mode is BoardMode.APPLICATION:
+            opened = yield from self._open(BoardMode.APPLICATION)
+            entered = yield from self._entered(opened)
+            self._mode = BoardMode.BOOTLOADER
+            if not entered:
+                return opened
+        opened = yield from self._open(BoardMode.BOOTLOADER)
+        if not opened.characteristics >= NEEDED[payload.protocol]:
+            yield Close()
+            other = next((kind for kind, needed in NEEDED.items() if opened.characteristics >= needed), None)
+            if other is not None:
+                raise RefusedError(
+                    f"the bootloader of {self._job.name} speaks {other}, and the firmware is for {payload.protocol}",
+                    remedy="make the package for this board",
+                    reason="wrong-protocol",
+                )
+            raise AbsentError("what is connected offers no update")
+        return opened
+
+    def _entered(self, opened: Opened) -> Transfer[bool]:
+        try:
+            return (yield from enter_bootloader(opened, self._limits))
+        except GattError as error:
+            if error.code in UNBONDED:
+                yield Close()
+                raise needs_bond(self._job.name) from None
+            raise
+
+    def _open(self, mode: BoardMode) -> Transfer[Opened]:
+        opened: Opened = yield Open(mode, self._limits.answer)
+        self._was_open = True
+        return opened
+
+    def _pass(self, payload: Payload, opened: Opened) -> Transfer[None]:
+        protocol = Legacy if payload.protocol is Protocol.LEGACY else Secure
+        one = protocol(payload, self._memory, self._limits, self._clock)
+        try:
+            yield from one.run(opened)
+        except RefusedError:
+            yield from one.abandon()
+            yield Close()
+            raise
+
+    def _settle(self, payload: Payload) -> Transfer[Proof]:
+        """See whether the board is back with what it was sent.
+
+        Raises:
+            StartOverError: it is back with something else, or that cannot be told.
+            UnsettledError: it is not heard.
+        """
+        yield Tell(Step(Stage.RETURNING))
+        mode: BoardMode | None = yield Heard(None, self._limits.back)
+        memory = self._memory
+        if mode is BoardMode.APPLICATION:
+            if memory.activated or set(payload.targets) <= SINGLE_BANK:
+                return Proof.CHECK_AND_RETURN
+            self._mode = BoardMode.APPLICATION
+            raise StartOverError("it runs a program, and whether that is the new one cannot be told")
+        if mode is BoardMode.BOOTLOADER:
+            raise StartOverError("it did not start the new program")
+        if self._job.may_be_silent and memory.validated and memory.activated:
+            return Proof.CHECK_ALONE
+        raise self._not_back()
+
+    def _not_back(self) -> UnsettledError:
+        return UnsettledError(
+            f"{self._job.name} was not heard again for {self._limits.back:g} s after its restart",
+            remedy="look at it: it may need power; or the new program has no Bluetooth",
+            reason="no-return",
+        )
+
+    def _start_over(self, setback: StartOverError) -> Transfer[None]:
+        """Take a pass that cannot end well into account, and find the board again."""
+        yield Close()
+        self._restarts += 1
+        if setback.refused and self._restarts >= REFUSED_TWICE:
+            raise RefusedError(f"{self._job.name} does not take it: {setback.why}", reason="refused")
+        if self._restarts > self._limits.restarts:
+            raise TransferError(
+                f"{self._job.name} was begun {self._restarts} times, the last time {setback.why}",
+                remedy=f"bring it nearer and try again; {self._what_transfer_left()}",
+                reason="restarts",
+            )
+        yield Tell(Step(Stage.TRANSFERRING, note=f"starts over: {setback.why}"))
+        yield from self._look()
+
+    def _set_back(self, error: LinkError, left: str) -> Transfer[None]:
+        """Take a connection that broke or did not come about into account, and find the board again."""
+        yield Close()
+        if isinstance(error, GattError) and error.code in UNBONDED:
+            raise needs_bond(self._job.name) from None
+        if self._memory.sent > self._best:
+            self._best, self._setbacks = self._memory.sent, 0
+        self._setbacks += 1
+        if self._setbacks >= self._limits.tries:
+            raise self._gave_up(error, left)
+        yield Tell(Step(Stage.TRANSFERRING, note=_what(error)))
+        yield from self._look()
+
+    def _gave_up(self, error: LinkError, left: str) -> BoardError | OfflineError:
+        name = self._job.name
+        if not self._was_open:
+            return OfflineError(
+                f"{name} is not heard, or takes no connection",
+                remedy="power it and bring it nearer; end other programs that are connected to it",
+            )
+        return TransferError(
+            f"{name} was lost {self._setbacks} times in a row, the last time because {_what(error)}",
+            remedy=f"bring it nearer and try again; {left}",
+            reason="link-lost",
+        )
+
+    def _what_transfer_left(self) -> str:
+        if self._memory.begun == "dfu":
+            return "it waits in its bootloader, and goes on when it is flashed again"
+        return "the board is as it was"
+
+    def _look(self) -> Transfer[None]:
+        """Find out what the board runs now; one that is not heard is taken to run what it ran."""
+        mode: BoardMode | None = yield Heard(None, self._limits.answer)
+        self._mode = mode or self._mode
+
+    def _forget(self) -> Transfer[None]:
+        self._memory.forget()
+        yield Keep()
+
+
+def needs_bond(name: str) -> RefusedError:
+    """The error for a board that lets nobody in without a bond."""
+    return RefusedError(
+        f"{name} wants to be paired with first",
+        remedy="bring it into its pairing mode and flash it from a terminal, which pairs with it",
+        reason="needs-bond",
+        permanent=False,
+    )
+
+
+def _what(error: LinkError) -> str:
+    if isinstance(error, AbsentError):
+        return "it was not heard, or took no connection"
+    if isinstance(error, GattError):
+        return f"it answered with an error ({error})"
+    return "the connection broke"
