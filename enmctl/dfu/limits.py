@@ -17,6 +17,7 @@ class Limits:
         stall: a receipt that is overdue is asked after.
         gone: a board that was told to restart ends the connection within this time.
         back: a board that was restarted is heard again within this time.
+        silent: the same for a board whose new program may have no Bluetooth: then nobody will hear it.
         tries: so many connections in a row that bring nothing forward, and it is given up.
         restarts: so many times the whole is sent anew before it is given up.
         object_tries: so many times one object of the secure protocol is sent.
@@ -28,6 +29,7 @@ class Limits:
     stall: float = 2.0
     gone: float = 5.0
     back: float = 60.0
+    silent: float = 10.0
     tries: int = 4
     restarts: int = 8
     object_tries: int = 4

@@ -121,7 +121,7 @@ class Partial:
         if self.unfit or runtime is None or user is None:
             return Verdict.UNFIT
         status = yield from self._ask(bytes([Op.STATUS]), 3)
-        if status is not None and status[2] == Mode.APPLICATION:
+        if status[2] == Mode.APPLICATION:
             if self._part.own_hash == user.hash and self._memory.begun != "partial":
                 return Verdict.CURRENT
             yield Write(PARTIAL, bytes([Op.RESET, Mode.PAIRING]))
@@ -192,13 +192,11 @@ class Partial:
     def _region(self, region: Region) -> Transfer[RegionInfo | None]:
         """What the board says of a region, None where it has no such region."""
         data = yield from self._ask(bytes([Op.REGION, region]), REGION.size)
-        if data is None:
-            return None
         _, _, start, end, digest = REGION.unpack_from(data)
         return RegionInfo(start, end, digest) if 0 < start < end else None
 
-    def _ask(self, question: bytes, size: int) -> Transfer[bytes | None]:
-        """Ask, and again where the answer gets lost; None without one."""
+    def _ask(self, question: bytes, size: int) -> Transfer[bytes]:
+        """Ask, and again where the answer gets lost."""
         for _ in range(ASK_TRIES):
             yield Write(PARTIAL, question)
             answer = yield from self._answer(question[0], size, self._limits.stall)
@@ -206,7 +204,7 @@ class Partial:
                 answer = yield from self._answer(question[0], size, self._limits.stall)
             if answer is not None:
                 return answer
-        return None
+        raise LinkTimeoutError("the board does not answer")
 
     def _answer(self, op: int, size: int, seconds: float) -> Transfer[bytes | None]:
         """The next notification of this kind, with so many bytes at least."""

@@ -50,21 +50,27 @@ REFUSED_TWICE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """What to send to a board, in this order; with ``part``, that alone may do for a board that runs on the same."""
+
+    payloads: tuple[Payload, ...]
+    part: UserPart | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """What is to be done.
 
     Attributes:
         name: what to call the board in errors.
-        payloads: what to send, in this order.
+        choose: picks what to send by what the board shows of itself; FirmwareError where there is nothing for it.
         mode: what the board was heard to run.
-        part: the user's part of the program, where that alone may do; None sends all.
         may_be_silent: whether the new program may be one that nobody hears, like most on a micro:bit.
     """
 
     name: str
-    payloads: tuple[Payload, ...]
+    choose: Callable[[Opened], Choice]
     mode: BoardMode = BoardMode.APPLICATION
-    part: UserPart | None = None
     may_be_silent: bool = False
 
 
@@ -72,6 +78,7 @@ def update(job: Job, memory: Memory, limits: Limits, clock: Callable[[], float])
     """Bring a board to run what it is sent, and tell how that is known.
 
     Raises:
+        FirmwareError: nothing of it is for this board.
         RefusedError: the board says no.
         TransferError: the connection broke too often, or the board did not do as it said.
         OfflineError: the board is not heard, or does not connect.
@@ -91,59 +98,82 @@ class _Update:
         self._restarts = 0
         self._best = 0
         self._was_open = False
+        self._opened: Opened | None = None
 
     def run(self) -> Transfer[Proof]:
-        if self._job.part is not None and self._mode is BoardMode.APPLICATION:
-            proof = yield from self._partially(self._job.part)
+        choice = yield from self._choose()
+        if choice.part is not None and self._mode is BoardMode.APPLICATION:
+            proof = yield from self._partially(choice.part, choice.payloads[-1].sha256)
             if proof is not None:
                 return proof
         proof = Proof.RETURN_ALONE
-        for payload in self._job.payloads:
-            proof = yield from self._bring(payload)
+        for payload in choice.payloads:
+            proof = yield from self._bring(payload, is_last=payload is choice.payloads[-1])
         return proof
 
-    def _partially(self, part: UserPart) -> Transfer[Proof | None]:
+    def _choose(self) -> Transfer[Choice]:
+        """Connect, and pick what to send."""
+        while True:
+            try:
+                return self._job.choose((yield from self._open(self._mode)))
+            except LinkError as error:
+                yield from self._set_back(error, "the board is as it was")
+
+    def _partially(self, part: UserPart, sha256: str) -> Transfer[Proof | None]:
         """Send the user's part alone; None where all must be sent."""
-        partial = Partial(part, self._job.payloads[-1].sha256, self._memory, self._limits)
+        partial = Partial(part, sha256, self._memory, self._limits)
         verdict = None
         while verdict is None:
+            if self._mode is BoardMode.BOOTLOADER and self._memory.begun != "partial":
+                return None
             try:
                 opened = yield from self._open(BoardMode.APPLICATION)
                 verdict = yield from partial.run(opened)
-                yield Close()
+                if verdict is not Verdict.UNFIT:
+                    yield from self._close()
             except StartOverError as setback:
                 yield from self._start_over(setback)
             except LinkError as error:
                 yield from self._set_back(error, self._what_partial_left())
         if verdict is Verdict.UNFIT:
-            left = "; it ends the partial flash that was begun" if self._memory.begun == "partial" else ""
-            yield Tell(Step(Stage.CHECKING, note=f"sends all: {partial.unfit}{left}"))
+            yield Tell(Step(Stage.CHECKING, note=f"sends all: {self._why_all(partial.unfit, sha256)}"))
             return None
         if verdict is Verdict.CURRENT:
             return Proof.VERSION_READ_BACK
         return (yield from self._back_from_partial())
 
     def _back_from_partial(self) -> Transfer[Proof]:
-        yield Tell(Step(Stage.RETURNING))
-        mode: BoardMode | None = yield Heard(None, self._limits.back)
+        mode = yield from self._returned()
         if mode is None and not self._job.may_be_silent:
             raise self._not_back()
         yield from self._forget()
         return Proof.CHECK_ALONE if mode is None else Proof.CHECK_AND_RETURN
+
+    def _why_all(self, unfit: str, sha256: str) -> str:
+        """Why a board is sent the whole program; one that has a piece of this one is not, for it would hide a fault."""
+        memory = self._memory
+        if memory.begun != "partial":
+            return unfit
+        if memory.sha256 == sha256:
+            raise TransferError(
+                f"{self._job.name} has a piece of this program, and does not take the rest: {unfit}",
+                remedy="flash it again with --full, or copy the file over USB",
+                reason="partial-stuck",
+            )
+        return f"{unfit}; that ends the partial flash of another program that was begun"
 
     def _what_partial_left(self) -> str:
         if self._memory.begun == "partial":
             return "a partial flash was begun: flash the same file again to end it"
         return "the board is as it was"
 
-    def _bring(self, payload: Payload) -> Transfer[Proof]:
+    def _bring(self, payload: Payload, *, is_last: bool) -> Transfer[Proof]:
         """Bring one payload onto the board."""
-        is_last = payload is self._job.payloads[-1]
         while True:
             try:
                 opened = yield from self._bootloader(payload)
                 yield from self._pass(payload, opened)
-                yield Close()
+                yield from self._close()
                 proof = (yield from self._settle(payload)) if is_last else Proof.RETURN_ALONE
                 self._mode = BoardMode.BOOTLOADER
                 yield from self._forget()
@@ -158,13 +188,12 @@ class _Update:
         """Connect to the bootloader, by way of the program where that is what runs."""
         if self._mode is BoardMode.APPLICATION:
             opened = yield from self._open(BoardMode.APPLICATION)
-            entered = yield from self._entered(opened)
+            if (yield from self._entered(opened)):
+                self._opened = None
             self._mode = BoardMode.BOOTLOADER
-            if not entered:
-                return opened
         opened = yield from self._open(BoardMode.BOOTLOADER)
         if not opened.characteristics >= NEEDED[payload.protocol]:
-            yield Close()
+            yield from self._close()
             other = next((kind for kind, needed in NEEDED.items() if opened.characteristics >= needed), None)
             if other is not None:
                 raise RefusedError(
@@ -180,14 +209,20 @@ class _Update:
             return (yield from enter_bootloader(opened, self._limits))
         except GattError as error:
             if error.code in UNBONDED:
-                yield Close()
+                yield from self._close()
                 raise needs_bond(self._job.name) from None
             raise
 
     def _open(self, mode: BoardMode) -> Transfer[Opened]:
-        opened: Opened = yield Open(mode, self._limits.answer)
-        self._was_open = True
-        return opened
+        """The connection to the board in this mode: the one that is open, or a new one."""
+        if self._opened is None or mode is not self._mode:
+            self._opened = yield Open(mode, self._limits.answer)
+            self._was_open = True
+        return self._opened
+
+    def _close(self) -> Transfer[None]:
+        self._opened = None
+        yield Close()
 
     def _pass(self, payload: Payload, opened: Opened) -> Transfer[None]:
         protocol = Legacy if payload.protocol is Protocol.LEGACY else Secure
@@ -196,7 +231,7 @@ class _Update:
             yield from one.run(opened)
         except RefusedError:
             yield from one.abandon()
-            yield Close()
+            yield from self._close()
             raise
 
     def _settle(self, payload: Payload) -> Transfer[Proof]:
@@ -206,8 +241,7 @@ class _Update:
             StartOverError: it is back with something else, or that cannot be told.
             UnsettledError: it is not heard.
         """
-        yield Tell(Step(Stage.RETURNING))
-        mode: BoardMode | None = yield Heard(None, self._limits.back)
+        mode = yield from self._returned()
         memory = self._memory
         if mode is BoardMode.APPLICATION:
             if memory.activated or set(payload.targets) <= SINGLE_BANK:
@@ -220,6 +254,14 @@ class _Update:
             return Proof.CHECK_ALONE
         raise self._not_back()
 
+    def _returned(self) -> Transfer[BoardMode | None]:
+        """What the board is heard to run after its restart."""
+        yield Tell(Step(Stage.RETURNING))
+        mode: BoardMode | None = yield Heard(
+            None, self._limits.silent if self._job.may_be_silent else self._limits.back
+        )
+        return mode
+
     def _not_back(self) -> UnsettledError:
         return UnsettledError(
             f"{self._job.name} was not heard again for {self._limits.back:g} s after its restart",
@@ -229,7 +271,7 @@ class _Update:
 
     def _start_over(self, setback: StartOverError) -> Transfer[None]:
         """Take a pass that cannot end well into account, and find the board again."""
-        yield Close()
+        yield from self._close()
         self._restarts += 1
         if setback.refused and self._restarts >= REFUSED_TWICE:
             raise RefusedError(f"{self._job.name} does not take it: {setback.why}", reason="refused")
@@ -244,7 +286,7 @@ class _Update:
 
     def _set_back(self, error: LinkError, left: str) -> Transfer[None]:
         """Take a connection that broke or did not come about into account, and find the board again."""
-        yield Close()
+        yield from self._close()
         if isinstance(error, GattError) and error.code in UNBONDED:
             raise needs_bond(self._job.name) from None
         if self._memory.sent > self._best:
