@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Final
 
 from enmctl.dfu.gatt import LEGACY_CONTROL, LEGACY_PACKET, LEGACY_VERSION
+from enmctl.dfu.legacy_codes import DOING, Op, Status, words_of
 from enmctl.dfu.limits import Limits
 from enmctl.dfu.link import (
     Keep,
@@ -64,50 +64,6 @@ Eight buffers fill within so many packets unless the board's flash is at least 9
 
 PROOF_SHARE: Final = 100
 """A proof costs about two round trips; it is made after this many, so that it costs some two per cent."""
-
-
-class Op(IntEnum):
-    """The first byte on the control point."""
-
-    START = 1
-    INIT = 2
-    RECEIVE = 3
-    VALIDATE = 4
-    ACTIVATE = 5
-    RESET = 6
-    RECEIVED_SIZE = 7
-    RECEIPTS = 8
-    ANSWER = 0x10
-    RECEIPT = 0x11
-
-
-class Status(IntEnum):
-    """The third byte of an answer."""
-
-    SUCCESS = 1
-    INVALID_STATE = 2
-    NOT_SUPPORTED = 3
-    TOO_BIG = 4
-    CRC_ERROR = 5
-    FAILED = 6
-
-
-WORDS: Final = {
-    Status.INVALID_STATE: "that is not its turn",
-    Status.NOT_SUPPORTED: "it does not support that",
-    Status.TOO_BIG: "that is too big for it",
-    Status.CRC_ERROR: "the CRC is wrong",
-    Status.FAILED: "it failed",
-}
-
-DOING: Final = {
-    Op.START: "the start",
-    Op.INIT: "the init packet",
-    Op.RECEIVE: "the data",
-    Op.VALIDATE: "the check of the image",
-    Op.RECEIVED_SIZE: "the question how much it has",
-    Op.RECEIPTS: "the request for receipts",
-}
 
 
 class Legacy:
@@ -337,7 +293,7 @@ class Legacy:
         self._memory.tainted = True
         if status == Status.FAILED:
             yield from self._overflowed()
-        raise (yield from self._reset(f"it said of {DOING[Op.RECEIVE]}: {_words(status)}"))
+        raise (yield from self._reset(f"it said of {DOING[Op.RECEIVE]}: {words_of(status)}"))
 
     def _overflowed(self) -> Transfer[None]:
         """Start over slower after packets were dropped."""
@@ -422,7 +378,7 @@ class Legacy:
     def _must_succeed(self, op: Op, status: int) -> Transfer[None]:
         if status != Status.SUCCESS:
             refused = status in (Status.TOO_BIG, Status.NOT_SUPPORTED)
-            raise (yield from self._reset(f"it said of {DOING[op]}: {_words(status)}", refused=refused))
+            raise (yield from self._reset(f"it said of {DOING[op]}: {words_of(status)}", refused=refused))
 
     def _reset(self, why: str, *, refused: bool = False) -> Transfer[StartOverError]:
         """Reset the board, which forgets all that it was sent, and bring the error to raise."""
@@ -433,10 +389,3 @@ class Legacy:
         except LinkError:
             pass
         return StartOverError(why, refused=refused)
-
-
-def _words(status: int) -> str:
-    try:
-        return WORDS[Status(status)]
-    except (ValueError, KeyError):
-        return f"status {status}"

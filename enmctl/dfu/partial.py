@@ -17,6 +17,7 @@ from enmctl.dfu.limits import Limits
 from enmctl.dfu.link import (
     Keep,
     LinkLostError,
+    LinkTimeoutError,
     Lost,
     Memory,
     Notification,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enmctl.dfu.entering import enter_bootloader
 from enmctl.dfu.gatt import LEGACY_CONTROL, PARTIAL, UNBONDED
-from enmctl.dfu.legacy import Op
+from enmctl.dfu.legacy_codes import Op
 from enmctl.dfu.limits import Limits
 from enmctl.dfu.link import Close, GattError, Heard, LinkError, Lost, Open, Opened, Request, Subscribe, Transfer
 from enmctl.dfu.partial import start_program
