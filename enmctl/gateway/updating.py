@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 from enmctl.boards.contract import Firmware
@@ -107,7 +108,7 @@ async def fetch_firmware(crew: Crew, device: Device, commit: str, showing: Showi
     folder = await crew.cache.ensure(application.id, commit, fetch, verify)
     await showing.show(Step(Stage.CHECKING))
     firmware = await loop.run_in_executor(None, driver.read_firmware, folder, config)
-    return Firmware(firmware.board_type, firmware.data, firmware.sha256, firmware.describe, commit)
+    return replace(firmware, commit=commit)
 
 
 async def transfer(

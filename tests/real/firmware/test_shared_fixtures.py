@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from enmctl.firmware.hex import Family
 from enmctl.firmware.inspect import Inspection, inspect
+from enmctl.firmware.microbit_regions import user_part
 from enmctl.firmware.nordic_init import LegacyInit, SecureInit, read_init
 from enmctl.firmware.payload import Payload
 from enmctl.firmware.targets import Target
@@ -109,3 +111,20 @@ def check_init(packet: bytes, expected: Any, payload: Payload) -> None:
     ]
     assert init.sha256[::-1].hex() == expected["hash"]
     assert (init.debug, init.signed) == (bool(expected["is_debug"]), "signature" in expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "address", "size"),
+    [
+        ("microbit-small-heart-makecode-v8.hex", Target.MICROBIT_V1, 0x35400, 5184),
+        ("microbit-small-heart-makecode-v8.hex", Target.MICROBIT_V2, 0x47000, 5184),
+        ("microbit-small-heart-makecode-v3.hex", Target.MICROBIT_V1, 0x35000, 5056),
+    ],
+)
+def test_the_users_part_of_a_makecode_program_is_found(name: str, target: Target, address: int, size: int) -> None:
+    payload = payload_for(inspect(FILES / "microbit" / name), target)
+    assert payload is not None
+    assert payload.address is not None
+    part = user_part(payload.data, payload.address, Family.V1 if target is Target.MICROBIT_V1 else Family.V2)
+    assert part is not None
+    assert (part.address, len(part.data)) == (address, size)

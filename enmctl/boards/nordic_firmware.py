@@ -1,0 +1,134 @@
+"""Firmware for boards with a Nordic chip: any file that ``enmctl inspect`` knows, or the folder of an asset."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from enmctl.boards.contract import Firmware
+from enmctl.errors import FirmwareError
+from enmctl.firmware.inspect import Inspection, Refusal, inspect
+from enmctl.firmware.payload import Payload
+from enmctl.firmware.targets import Target
+
+ALLOW_SYSTEM: Final = "ENM_ALLOW_SYSTEM"
+"""The config that lets an image through which replaces a SoftDevice or a bootloader."""
+
+ENDINGS: Final = (".zip", ".hex", ".bin")
+"""What counts as firmware in the folder of an asset; a ``.dat`` belongs to the ``.bin`` of its name."""
+
+FILES_MOST: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class NordicFirmware(Firmware):
+    """Checked images for one or more kinds of one board type; a board is sent those for its own kind.
+
+    ``data`` is the largest of them. ``refusals`` tells why a kind gets none.
+    """
+
+    payloads: tuple[Payload, ...] = ()
+    refusals: tuple[Refusal, ...] = field(default=(), repr=False)
+
+    def for_target(self, target: Target) -> tuple[Payload, ...]:
+        """What a board of this kind is sent, in this order.
+
+        Raises:
+            FirmwareError: there is nothing for it; with the reason where the file tells one.
+        """
+        found = tuple(payload for payload in self.payloads if target in payload.targets)
+        if found:
+            return found
+        for refusal in self.refusals:
+            if not refusal.targets or target in refusal.targets:
+                raise FirmwareError(
+                    f"there is nothing for a {target.words} in it: {refusal.message}",
+                    remedy=refusal.remedy,
+                    reason=refusal.reason,
+                )
+        others = ", ".join(sorted({other.words for payload in self.payloads for other in payload.targets}))
+        raise FirmwareError(
+            f"there is nothing for a {target.words} in it, it is for {others}",
+            remedy="build it for this board",
+            reason="wrong-board",
+        )
+
+
+def read_nordic(path: Path, board_type: str, targets: Collection[Target], config: Mapping[str, str]) -> NordicFirmware:
+    """Read and check what is to be sent: a firmware file, or the folder of an unpacked asset.
+
+    Args:
+        path: the file, or the folder.
+        board_type: what it is read for.
+        targets: the kinds of boards of this type.
+        config: ``ENM_ALLOW_SYSTEM`` in it lets system images through.
+
+    Raises:
+        FirmwareError: nothing in it may be sent to any of the boards; the reasons of ``inspect``, ``no-firmware``,
+            ``ambiguous`` and ``system``.
+    """
+    looked = [inspect(file) for file in (_files(path) if path.is_dir() else [path])]
+    payloads = [payload for one in looked for payload in one.payloads if set(payload.targets) & set(targets)]
+    refusals = tuple(refusal for one in looked for refusal in one.refusals)
+    _refuse_second_programs(looked, targets)
+    if not payloads:
+        raise _nothing(path, looked, refusals)
+    if any(payload.system for payload in payloads) and not config.get(ALLOW_SYSTEM):
+        raise FirmwareError(
+            f"{path.name} replaces the SoftDevice or the bootloader, and a wrong one makes the board unreachable",
+            remedy="say so by name: --allow-system",
+            reason="system",
+        )
+    largest = max(payloads, key=lambda payload: payload.size)
+    words = ", ".join(sorted({target.words for payload in payloads for target in payload.targets}))
+    return NordicFirmware(
+        board_type,
+        largest.data,
+        largest.sha256,
+        f"for {words}, {largest.size} bytes",
+        payloads=tuple(payloads),
+        refusals=refusals,
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in ENDINGS and file.is_file())
+    if not files:
+        inside = ", ".join(sorted(member.name for member in folder.iterdir() if not member.name.startswith("."))[:5])
+        raise FirmwareError(
+            f"the asset holds no firmware, it holds {inside or 'nothing'}",
+            remedy="put the build's application.zip, or a .hex, into the image's /assets folder",
+            reason="no-firmware",
+        )
+    if len(files) > FILES_MOST:
+        raise FirmwareError(
+            f"the asset holds {len(files)} firmware files", remedy="put one for each board into it", reason="ambiguous"
+        )
+    return files
+
+
+def _refuse_second_programs(looked: Sequence[Inspection], targets: Collection[Target]) -> None:
+    """Refuse two files that both hold a program for the same kind of board: nothing tells which is meant."""
+    taken: dict[Target, str] = {}
+    for one in looked:
+        mine = {target for payload in one.payloads for target in payload.targets} & set(targets)
+        for target in mine:
+            if target in taken:
+                raise FirmwareError(
+                    f"{taken[target]} and {one.name} both are for a {target.words}",
+                    remedy="leave one of them out of the asset",
+                    reason="ambiguous",
+                )
+            taken[target] = one.name
+
+
+def _nothing(path: Path, looked: Sequence[Inspection], refusals: Sequence[Refusal]) -> FirmwareError:
+    if refusals:
+        first = refusals[0]
+        return FirmwareError(f"{path.name} cannot be sent, {first.message}", remedy=first.remedy, reason=first.reason)
+    words = ", ".join(sorted({t.words for one in looked for payload in one.payloads for t in payload.targets}))
+    return FirmwareError(
+        f"{path.name} is for {words or 'no board'}", remedy="build it for this board", reason="wrong-board"
+    )

@@ -1,0 +1,111 @@
+"""Firmware for boards with a Nordic chip, from files and from the folders of assets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from enmctl.boards.nordic_firmware import ALLOW_SYSTEM, NordicFirmware, read_nordic
+from enmctl.errors import FirmwareError
+from enmctl.firmware.targets import Target
+from tests.logic.firmware.made import (
+    V1_BASE,
+    V1_BOARD,
+    V2_BASE,
+    V2_BOARD,
+    legacy_init,
+    microbit_init,
+    package,
+    program,
+    thin,
+    universal,
+    v1_pieces,
+    v2_pieces,
+    zipped,
+)
+
+MICROBIT = (Target.MICROBIT_V1, Target.MICROBIT_V2)
+V1_IMAGE, V2_IMAGE = program(V1_BASE), program(V2_BASE, old=False, stack=0x20020000)
+
+
+def read(path: Path, **config: str) -> NordicFirmware:
+    return read_nordic(path, "microbit", MICROBIT, config)
+
+
+def asset(folder: Path, **files: bytes) -> Path:
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name.replace("__", ".")).write_bytes(data)
+    return folder
+
+
+def test_a_universal_hex_has_one_program_for_each_kind_of_board(tmp_path: Path) -> None:
+    file = tmp_path / "program.hex"
+    file.write_bytes(universal([(V1_BOARD, v1_pieces()), (V2_BOARD, v2_pieces(8192))]))
+    firmware = read(file)
+    (one,), (two,) = (firmware.for_target(target) for target in MICROBIT)
+    assert (len(one.data), len(two.data)) == (4096, 8192)
+    assert (firmware.data, firmware.size) == (two.data, 8192)
+
+
+def test_a_program_for_one_kind_tells_why_another_gets_none(tmp_path: Path) -> None:
+    file = tmp_path / "program.hex"
+    file.write_bytes(thin(v1_pieces()))
+    firmware = read(file)
+    assert firmware.for_target(Target.MICROBIT_V1)[0].data == V1_IMAGE
+    with pytest.raises(FirmwareError, match="micro:bit V2") as refused:
+        firmware.for_target(Target.MICROBIT_V2)
+    assert refused.value.reason == "wrong-board"
+
+
+@pytest.mark.parametrize("manifest", [True, False])
+def test_the_originals_asset_holds_a_package_in_a_package(tmp_path: Path, manifest: bool) -> None:
+    init = legacy_init(V1_IMAGE, (0x64,))
+    inner = package(V1_IMAGE, init) if manifest else zipped({"micro-bit.bin": V1_IMAGE, "micro-bit.dat": init})
+    firmware = read(asset(tmp_path / "asset", application__zip=inner))
+    (payload,) = firmware.for_target(Target.MICROBIT_V1)
+    assert (payload.data, payload.init) == (V1_IMAGE, init)
+
+
+def test_an_asset_may_hold_a_file_for_each_kind(tmp_path: Path) -> None:
+    both = asset(
+        tmp_path / "asset",
+        v1__hex=thin(v1_pieces()),
+        v2__zip=package(V2_IMAGE, microbit_init(V2_IMAGE)),
+        README__md=b"for people",
+    )
+    firmware = read(both)
+    assert firmware.for_target(Target.MICROBIT_V1)[0].data == V1_IMAGE
+    assert firmware.for_target(Target.MICROBIT_V2)[0].data == V2_IMAGE
+
+
+def test_two_files_for_one_kind_are_refused_for_nothing_tells_which_is_meant(tmp_path: Path) -> None:
+    two = asset(tmp_path / "asset", old__hex=thin(v1_pieces()), new__hex=thin(v1_pieces(8192)))
+    with pytest.raises(FirmwareError, match=r"new\.hex and old\.hex both are for a micro:bit V1"):
+        read(two)
+
+
+def test_an_asset_without_firmware_says_what_is_in_it(tmp_path: Path) -> None:
+    with pytest.raises(FirmwareError, match=r"README\.md") as refused:
+        read(asset(tmp_path / "asset", README__md=b"for people"))
+    assert refused.value.reason == "no-firmware"
+
+
+def test_a_file_for_other_boards_says_for_which(tmp_path: Path) -> None:
+    file = tmp_path / "dk.zip"
+    image = program(0x1B000, stack=0x20004000)
+    file.write_bytes(package(image, legacy_init(image, (0x87,))))
+    with pytest.raises(FirmwareError, match="nRF51822-DK"):
+        read(file)
+    assert read_nordic(file, "nrf51822dk", [Target.NRF51822DK], {}).payloads
+
+
+def test_an_image_that_may_make_a_board_unreachable_is_sent_only_where_that_is_allowed_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "bootloader.zip"
+    image = program(0x3C000, stack=0x20002000)
+    file.write_bytes(package(image, legacy_init(image), role="bootloader"))
+    with pytest.raises(FirmwareError, match="--allow-system") as refused:
+        read_nordic(file, "plugin", [Target.NRF51], {})
+    assert refused.value.reason == "system"
+    assert read_nordic(file, "plugin", [Target.NRF51], {ALLOW_SYSTEM: "1"}).payloads[0].system
