@@ -111,8 +111,11 @@ class LegacyBootloader(Program):
         """The nearest of: an erase, the last packet or a check is done; a write fails; nobody came or nothing came."""
         if self.state is State.CLOSING:
             return None
-        times = (self._deadline, self._done_at, self._directed_until, self.machine.flash.failing_at)
-        return min(time for time in times if time is not None)
+        due = self._deadline
+        for time in (self._done_at, self._directed_until, self.machine.flash.failing_at):
+            if time is not None and time < due:
+                due = time
+        return due
 
     @property
     def services(self) -> Sequence[Service]:
