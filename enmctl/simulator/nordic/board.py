@@ -50,7 +50,7 @@ class Loader(Protocol):
         """Mark what is in the flash a valid application."""
         ...
 
-    def activate(self, machine: Machine, now: float) -> float:
+    def activate(self, machine: Machine, boot: Boot, now: float) -> float:
         """Finish what was left to do when the chip reset; returns when that is done."""
         ...
 
@@ -336,7 +336,7 @@ class NordicBoard:
 
     def _start(self, boot: Boot, now: float) -> list[Effect]:
         machine = self.machine
-        done = self.loader.activate(machine, now)
+        done = self.loader.activate(machine, boot, now)
         if done > now:
             self._starting = Restart(done, boot)
             return []

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enmctl.firmware.nordic_init import crc16
 from enmctl.simulator.nordic.legacy_bootloader import LegacyBootloader
 from enmctl.simulator.nordic.legacy_rules import LegacyOptions
-from enmctl.simulator.nordic.program import Machine, Program
+from enmctl.simulator.nordic.program import Boot, Machine, Program
 from enmctl.simulator.nordic.records import LegacySettings
 
 
@@ -35,9 +35,9 @@ class LegacyLoader:
         settings = LegacySettings(LegacySettings.VALID, crc if self.options.checks else 0, LegacySettings.INVALID, size)
         settings.save(machine.flash, machine.layout.settings, 0.0)
 
-    def activate(self, machine: Machine, now: float) -> float:
+    def activate(self, machine: Machine, boot: Boot, now: float) -> float:
         """Finish at a start what was left to do; it never is."""
-        del machine
+        del machine, boot
         return now
 
     def start(self, machine: Machine, now: float) -> Program:

@@ -35,10 +35,14 @@ from enmctl.simulator.nordic.legacy_rules import MICROBIT
 from enmctl.simulator.nordic.link_model import Timing
 from enmctl.simulator.nordic.model import HostKilledError, Model
 from enmctl.simulator.nordic.program import Boot
+from enmctl.simulator.nordic.secure_rules import MICROBIT as SECURE_MICROBIT
+from enmctl.simulator.nordic.secure_rules import SecureOptions
 from enmctl.simulator.nordic.uuids import LEGACY_CONTROL, LEGACY_PACKET, LEGACY_VERSION
+from tests.logic.simulator.nordic import secure, transfers
 from tests.logic.simulator.nordic.legacy import ADDRESS, STOCK, board_of, image, sizes
 from tests.logic.simulator.nordic.transfers import ask, legacy
 
+SECURE_STOCK = SecureOptions()
 BOOTLOADER, APPLICATION = BoardMode.BOOTLOADER, BoardMode.APPLICATION
 OPEN = Open(BOOTLOADER, 10.0)
 REPORT = Request(LEGACY_CONTROL, b"\x07")
@@ -88,6 +92,23 @@ def test_the_whole_transfer_ends_with_the_image_running() -> None:
         model.run(legacy(data, init=make_legacy(data, 0xFFFE)))
         model.clock.sleep(2.0)
         assert (board.mode, board.image()) == ("application", data)
+
+
+def test_a_whole_secure_transfer_ends_with_the_image_running() -> None:
+    for options in (SECURE_MICROBIT, SECURE_STOCK):
+        data, board = secure.image(9000), secure.board_of(options)
+        model = Model(board)
+        model.air.power(on=True)
+        model.run(transfers.secure(data, secure.init_of(options, data)))
+        model.clock.sleep(3.0)
+        assert (board.mode, board.image()) == ("application", data)
+
+
+def test_the_payload_of_a_secure_bootloader_is_what_both_take_in_whole_words() -> None:
+    for mtu, most in ((23, 20), (185, 180), (247, 244), (517, 244)):
+        model = Model(secure.board_of(SECURE_MICROBIT), Timing(mtu=mtu))
+        model.air.power(on=True)
+        assert brought(model, OPEN)[0].most == most
 
 
 def test_a_request_goes_at_the_next_event_and_its_answer_at_the_one_after_and_a_little_later() -> None:

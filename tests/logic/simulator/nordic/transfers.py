@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from typing import Any
 
 from enmctl.dfu.link import Lost, Notification, Open, Operation, Request, Subscribe, Transfer, Wait, Write
 from enmctl.models import BoardMode
-from enmctl.simulator.nordic.uuids import LEGACY_CONTROL, LEGACY_PACKET
+from enmctl.simulator.nordic.uuids import LEGACY_CONTROL, LEGACY_PACKET, SECURE_CONTROL, SECURE_PACKET
 
 PATIENCE = 90.0
 
@@ -59,6 +60,38 @@ def legacy_stream(data: bytes, *, receipts: int, window: int) -> Transfer[None]:
         said = yield from hear("11")
         taken = int.from_bytes(said[1:5], "little") // 20
     yield from hear("10 03 01")
+
+
+def secure(data: bytes, init: bytes, *, first: int = 11, pause: float = 0.07) -> Transfer[None]:
+    """Secure DFU of an application, from a bootloader that is there.
+
+    The settings are waited for. Of each object ``first`` packets go while the page is erased, the others after a pause.
+    """
+    opened = yield Open(BoardMode.BOOTLOADER, 30.0)
+    yield Subscribe(SECURE_CONTROL)
+    yield Request(SECURE_CONTROL, b"\x02\x00\x00")
+    yield from hear("60 02 01")
+    yield from secure_object(1, init, init, first=len(init), size=20, pause=0)
+    yield Wait(0.4)
+    for at in range(0, len(data), 4096):
+        until = data[: at + 4096]
+        yield from secure_object(2, until[at:], until, first=first, size=opened.most, pause=pause)
+    if not (yield Lost(10.0)):
+        raise SurpriseError("the board stays")
+
+
+def secure_object(kind: int, data: bytes, so_far: bytes, *, first: int, size: int, pause: float) -> Transfer[None]:
+    """One object: created, sent, compared and executed."""
+    yield Request(SECURE_CONTROL, struct.pack("<BBI", 1, kind, len(data)))
+    yield from hear("60 01 01")
+    for number, at in enumerate(range(0, len(data), size)):
+        if number == first:
+            yield Wait(pause)
+        yield Write(SECURE_PACKET, data[at : at + size])
+    yield Request(SECURE_CONTROL, b"\x03")
+    yield from hear(f"60 03 01 {struct.pack('<II', len(so_far), zlib.crc32(so_far)).hex(' ')}")
+    yield Request(SECURE_CONTROL, b"\x04")
+    yield from hear("60 04 01")
 
 
 def ask(*operations: Operation) -> Transfer[list[Any]]:
