@@ -7,7 +7,7 @@ decides what it is from then on.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -38,6 +38,10 @@ NOTHING: Final[tuple[Service, ...]] = ()
 class Loader(Protocol):
     """The bootloader in a board's flash, as it decides at each start what runs."""
 
+    def __hash__(self) -> int:
+        """Equal ones make equal boards."""
+        ...
+
     def application_is_valid(self, machine: Machine) -> bool:
         """Whether there is an application that it would start."""
         ...
@@ -59,8 +63,16 @@ class Loader(Protocol):
         ...
 
 
-StartApplication = Callable[[Machine, Boot, float], Program | None]
-"""Starts what is in the flash; None where that is no program that runs."""
+class Applications(Protocol):
+    """What is known of the programs that run on a kind of board."""
+
+    def start(self, machine: Machine, boot: Boot, now: float, *, known_size: int) -> Program | None:
+        """Start what is in the flash; None where that is no program that runs."""
+        ...
+
+    def size(self, machine: Machine, *, known_size: int) -> int:
+        """Bytes of the program in the flash, 0 where they do not tell."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +92,14 @@ class NordicBoard:
         kind: what to call it, like "microbit-v1".
         machine: its chip.
         loader: its bootloader.
-        application: starts what is in its flash.
+        applications: what runs on such boards.
     """
 
-    def __init__(self, kind: str, machine: Machine, loader: Loader, application: StartApplication) -> None:
+    def __init__(self, kind: str, machine: Machine, loader: Loader, applications: Applications) -> None:
         self.kind = kind
         self.machine = machine
         self.loader = loader
-        self._application = application
+        self._applications = applications
         self._system = machine.flash.read(0, machine.layout.application)
         self._program: Program | None = None
         self._starting: Restart | None = None
@@ -138,6 +150,11 @@ class NordicBoard:
     def bonding(self) -> Bonding:
         """How it pairs now."""
         return Bonding.NONE if self._program is None else self._program.bonding
+
+    @property
+    def passkey(self) -> str:
+        """The six digits that it shows for pairing now, "" where it shows none."""
+        return "" if self._program is None else self._program.passkey
 
     @property
     def most_mtu(self) -> int:
@@ -204,7 +221,8 @@ class NordicBoard:
             return []
         machine.flash.settle(now)
         if not program.knows(machine.peer):
-            return [Disconnect(KEY_MISSING)] if program.bonding is not Bonding.NONE else []
+            secret = any(known.encrypted for known in self._table.values())
+            return [Disconnect(KEY_MISSING)] if secret else []
         machine.encrypted = True
         self._recount()
         return []
@@ -261,6 +279,11 @@ class NordicBoard:
         """Let it come back from its next reset in such a way, until its power is switched or it resets again."""
         self._next_return = how
 
+    def lose_bonds(self, now: float) -> None:
+        """Take away the keys that it shares with its peers, as flashing it over USB does; they do not learn of it."""
+        self.machine.bonds.forget(now)
+        self.machine.flash.settle(self.machine.flash.free_at)
+
     def holds(self, image: bytes) -> bool:
         """Whether its application's place starts with exactly these bytes,."""
         return self.machine.flash.read(self.machine.layout.application, len(image)) == image
@@ -290,7 +313,7 @@ class NordicBoard:
         if not self.loader.application_is_valid(self.machine):
             return b""
         layout, flash = self.machine.layout, self.machine.flash
-        size = self.loader.application_size(self.machine)
+        size = self._applications.size(self.machine, known_size=self.loader.application_size(self.machine))
         if not size:
             used = flash.read(layout.application, layout.data_end - layout.application).rstrip(b"\xff")
             size = (len(used) + 3) // 4 * 4
@@ -345,7 +368,8 @@ class NordicBoard:
         if machine.flash.read(0, machine.layout.application) != self._system:
             return []
         if boot is not Boot.BOOTLOADER and self.loader.application_is_valid(machine):
-            self._program = self._application(machine, boot, now)
+            size = self.loader.application_size(machine)
+            self._program = self._applications.start(machine, boot, now, known_size=size)
         else:
             self._program = self.loader.start(machine, now)
         self._recount()

@@ -27,10 +27,10 @@ class Timer:
 
 
 class Clock:
-    """Seconds from its start in ``now``."""
+    """Seconds in ``now``, which may go on from where another left off."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
         self._heap: list[tuple[float, int, Timer]] = []
         self._count = 0
 

@@ -134,8 +134,8 @@ class LegacyBootloader(Program):
             return None
         if self._directed:
             return Advertisement(machine.address, directed_to=machine.caller or "")
-        address = machine.address if machine.caller else machine.address_after(self._options.address_step)
-        return Advertisement(address, NAME, (LEGACY_SERVICE,), bonded_only=machine.caller_bonded)
+        step = self._options.called_step if machine.caller else self._options.address_step
+        return Advertisement(machine.address_after(step), NAME, (LEGACY_SERVICE,), bonded_only=machine.caller_bonded)
 
     def knows(self, peer: str) -> bool:
         """Only the key of a caller was handed over."""

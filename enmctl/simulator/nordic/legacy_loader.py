@@ -5,6 +5,8 @@ After bootloader.c of SDK 11 (bootloader_app_is_valid).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from enmctl.firmware.nordic_init import crc16
 from enmctl.simulator.nordic.legacy_bootloader import LegacyBootloader
 from enmctl.simulator.nordic.legacy_rules import LegacyOptions
@@ -12,11 +14,11 @@ from enmctl.simulator.nordic.program import Boot, Machine, Program
 from enmctl.simulator.nordic.records import LegacySettings
 
 
+@dataclass(frozen=True, slots=True)
 class LegacyLoader:
     """Decides at each start of the chip what runs."""
 
-    def __init__(self, options: LegacyOptions) -> None:
-        self.options = options
+    options: LegacyOptions
 
     def application_is_valid(self, machine: Machine) -> bool:
         """Whether there is one, it is marked valid, and its CRC-16 is right where one is kept (bootloader.c)."""

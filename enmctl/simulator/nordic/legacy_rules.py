@@ -38,8 +38,9 @@ class LegacyOptions:
     """How one build of the bootloader differs from another; the defaults are SDK 11 as it comes.
 
     ``checks`` says whether the init packet is looked at at all. ``address_step`` is added to the address when nobody
-    called for it; ``directed`` says whether it then waits for its caller alone. ``softdevice`` is the id of the one
-    installed, ``buffers`` how many packets wait for the flash, ``crc_seconds`` what checking one byte takes.
+    called for the bootloader, ``called_step`` when somebody did; ``directed`` says whether it then waits for its caller
+    alone. ``softdevice`` is the id of the one installed, ``buffers`` how many packets wait for the flash,
+    ``crc_seconds`` what checking one byte takes.
     """
 
     version: int = 8
@@ -47,6 +48,7 @@ class LegacyOptions:
     checks: bool = True
     dual_bank: bool = True
     address_step: int = 1
+    called_step: int = 0
     directed: bool = True
     softdevice: int = 0x87
     device_type: int = ANY_DEVICE

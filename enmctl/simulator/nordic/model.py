@@ -67,7 +67,7 @@ class Model:
     """One central and one board on a clock.
 
     Args:
-        board: the board, on or off.
+        board: the board, on or off; or one that other models are told of too, one after the other.
         timing: how the link runs.
         clock: a clock that others run on too.
         memory: what a transfer keeps; ``kept`` is what of it was written down last.
@@ -78,7 +78,7 @@ class Model:
 
     def __init__(
         self,
-        board: BluetoothBoard,
+        board: BluetoothBoard | OnAir,
         timing: Timing | None = None,
         *,
         clock: Clock | None = None,
@@ -87,9 +87,9 @@ class Model:
         bonded: bool = False,
         interference: Interference | None = None,
     ) -> None:
-        self.clock = clock or Clock()
+        self.air = board if isinstance(board, OnAir) else OnAir(clock or Clock(), board)
+        self.clock = self.air.clock
         self.timing = timing or Timing()
-        self.air = OnAir(self.clock, board)
         self.air.on_change.append(self._look)
         self.memory = memory or Memory()
         self.kept = _copy(self.memory)

@@ -106,6 +106,11 @@ class Program:
         return Bonding.NONE
 
     @property
+    def passkey(self) -> str:
+        """The six digits that it shows for pairing, "" where it shows none."""
+        return ""
+
+    @property
     def most_mtu(self) -> int:
         """The largest ATT MTU that it takes."""
         return MTU

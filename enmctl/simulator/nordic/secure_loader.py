@@ -6,6 +6,7 @@ After nrf_bootloader.c and nrf_bootloader_fw_activation.c of SDK 15 and 16.
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 
 from enmctl.simulator.nordic.program import Boot, Machine, Program
 from enmctl.simulator.nordic.records import Bank, SecureSettings
@@ -13,11 +14,11 @@ from enmctl.simulator.nordic.secure_bootloader import SecureBootloader
 from enmctl.simulator.nordic.secure_rules import SecureOptions
 
 
+@dataclass(frozen=True, slots=True)
 class SecureLoader:
     """Decides at each start of the chip what runs."""
 
-    def __init__(self, options: SecureOptions) -> None:
-        self.options = options
+    options: SecureOptions
 
     def application_is_valid(self, machine: Machine) -> bool:
         """Whether one is marked valid, and its CRC-32 is right where that is wanted."""

@@ -16,7 +16,7 @@ from enmctl.simulator.nordic.secure_loader import SecureLoader
 from enmctl.simulator.nordic.secure_rules import MICROBIT, SecureOptions
 from enmctl.simulator.nordic.uuids import SECURE_CONTROL, SECURE_PACKET
 from tests.logic.firmware.made import microbit_init, program, secure_init
-from tests.logic.simulator.nordic.legacy import ADDRESS, Running
+from tests.logic.simulator.nordic.legacy import ADDRESS, AnyProgram
 from tests.logic.simulator.nordic.talking import PEER, Talk
 
 STOCK = SecureOptions()
@@ -43,7 +43,7 @@ def board_of(options: SecureOptions, *, old: bytes = b"", caller: str = "") -> N
         settings.peer = caller
         settings.save(machine.flash, layout.settings, layout.backup, 20.0)
         machine.flash.settle(30.0)
-    return NordicBoard("test", machine, loader, lambda chip, _boot, _now: Running(chip))
+    return NordicBoard("test", machine, loader, AnyProgram())
 
 
 def talk_to(options: SecureOptions, *, old: bytes = b"", caller: str = "", subscribe: bool = True) -> Talk:

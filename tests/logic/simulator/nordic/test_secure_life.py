@@ -138,10 +138,10 @@ def test_with_a_valid_application_only_its_bonded_caller_is_let_in() -> None:
     assert said is not None
     assert (said.address, said.name, said.services, said.bonded_only) == (ADDRESS, "DfuTarg", (SECURE_SERVICE,), True)
     talk.connect(subscribe=False, peer="C0:00:00:00:00:09")
-    assert talk.board.encrypted(talk.now) == []
     with pytest.raises(AttError, match="0x05"):
         talk.subscribe()
-    talk.leave()
+    talk.take(talk.board.encrypted(talk.now))
+    assert talk.ended == [0x06]
     talk.connect(subscribe=False)
     talk.take(talk.board.encrypted(talk.now))
     talk.subscribe()

@@ -8,7 +8,13 @@ from typing import Any
 
 from enmctl.dfu.link import Lost, Notification, Open, Operation, Request, Subscribe, Transfer, Wait, Write
 from enmctl.models import BoardMode
-from enmctl.simulator.nordic.uuids import LEGACY_CONTROL, LEGACY_PACKET, SECURE_CONTROL, SECURE_PACKET
+from enmctl.simulator.nordic.uuids import (
+    LEGACY_CONTROL,
+    LEGACY_PACKET,
+    PARTIAL_FLASHING,
+    SECURE_CONTROL,
+    SECURE_PACKET,
+)
 
 PATIENCE = 90.0
 
@@ -92,6 +98,36 @@ def secure_object(kind: int, data: bytes, so_far: bytes, *, first: int, size: in
     yield from hear(f"60 03 01 {struct.pack('<II', len(so_far), zlib.crc32(so_far)).hex(' ')}")
     yield Request(SECURE_CONTROL, b"\x04")
     yield from hear("60 04 01")
+
+
+def partial(blocks: list[tuple[int, bytes]]) -> Transfer[None]:
+    """Partial flashing of a micro:bit whose program runs, or which is there for pairing."""
+    yield Open(BoardMode.APPLICATION, 30.0)
+    yield Subscribe(PARTIAL_FLASHING)
+    yield Write(PARTIAL_FLASHING, b"\x00\x02")
+    yield from hear("00 02")
+    number = 0
+    for address, data in blocks:
+        for place, half in enumerate((address & 0xFFFF, address >> 16, 0, 0)):
+            packet = struct.pack(">BHB", 1, half, number & 0xFF) + data[16 * place : 16 * place + 16]
+            yield Write(PARTIAL_FLASHING, packet)
+            number += 1
+        yield from hear("01 ff")
+    yield Write(PARTIAL_FLASHING, b"\x02")
+    if not (yield Lost(10.0)):
+        raise SurpriseError("the board stays")
+
+
+def jump(characteristic: str, word: bytes, *, answer: str = "") -> Transfer[None]:
+    """Bring the bootloader up from the program that runs."""
+    yield Open(BoardMode.APPLICATION, 30.0)
+    if answer or characteristic == LEGACY_CONTROL:
+        yield Subscribe(characteristic)
+    yield Request(characteristic, word)
+    if answer:
+        yield from hear(answer)
+    if not (yield Lost(10.0)):
+        raise SurpriseError("the board stays")
 
 
 def ask(*operations: Operation) -> Transfer[list[Any]]:
