@@ -63,6 +63,10 @@ class Flash:
         """Let the next writes that hold a buffer fail; ``failing_at`` tells when the first of them does."""
         self._failures += writes
 
+    def stall(self, seconds: float, now: float) -> None:
+        """Let whatever is asked for from now on begin so much later."""
+        self._free_at = max(now, self._free_at) + seconds
+
     @property
     def waiting(self) -> int:
         """How many operations are in line or under way, as of the last look."""

@@ -96,6 +96,10 @@ class Interference(Protocol):
         """Something has reached the board."""
         ...
 
+    def ended(self, link: Link, now: float) -> None:
+        """The board has ended the connection."""
+        ...
+
     def on_the_way(self, link: Link, item: Notify | Reply, now: float) -> Sequence[tuple[float, Upstream]]:
         """Something that the board sent: what of it goes on, each so many seconds later."""
         ...
@@ -234,6 +238,8 @@ class Link:
         """The board has ended the connection, or is gone."""
         if not self._alive:
             return
+        if self._interference is not None:
+            self._interference.ended(self, self.air.time())
         self.out.clear()
         if reason == VANISHED:
             self._alive = False
@@ -289,7 +295,7 @@ class Link:
         air, out, slots = self.air, self.out, self._slots
         write, interference = air.board.write, self._interference
         for _ in range(self.timing.packets):
-            if not out or air.link is not self:
+            if not out or air.link is not self or not self._alive:
                 break
             sent = out.popleft()
             air.told = at = at + slots[len(sent[1]) if type(sent) is Write else CONTROL_SIZE]

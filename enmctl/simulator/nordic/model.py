@@ -35,8 +35,8 @@ from enmctl.dfu.link import (
 from enmctl.models import BoardMode, Step
 from enmctl.simulator.nordic.clock import Clock, Timer
 from enmctl.simulator.nordic.contract import Advertisement, BluetoothBoard, Notify
+from enmctl.simulator.nordic.hearing import mode_of, reaches
 from enmctl.simulator.nordic.link_model import ENDED_BY_HOST, End, Interference, Link, OnAir, Reply, Timing, Upstream
-from enmctl.simulator.nordic.uuids import LEGACY_SERVICE, SECURE_SERVICE
 
 T = TypeVar("T")
 
@@ -47,7 +47,6 @@ LIMIT_SECONDS: Final = 4 * 3600.0
 STANDARD_SERVICES: Final = 2
 """Generic access and generic attribute, which every board has."""
 
-BOOTLOADER_SERVICES: Final = frozenset({LEGACY_SERVICE, SECURE_SERVICE})
 WORD: Final = 4
 ATT_OVERHEAD: Final = 3
 
@@ -105,7 +104,7 @@ class Model:
         self._waits_for: type[Operation] | None = None
         self._operation: Operation | None = None
         self._timer: Timer | None = None
-        self._ended = False
+        self._ended = True
         self._result: Any = None
         self._error: BaseException | None = None
 
@@ -145,6 +144,8 @@ class Model:
 
     def kill(self) -> None:
         """Kill the program: it does nothing any more, and its connection ends."""
+        if self._ended:
+            return
         transfer, self._transfer = self._transfer, None
         self._unpark()
         self._inbox.clear()
@@ -354,12 +355,9 @@ class Model:
     def _said(self, mode: BoardMode) -> Advertisement | None:
         """What the board says to this central, if it is in that mode."""
         said = self.air.board.advertisement
-        if said is None or (said.directed_to and said.directed_to != self.peer.upper()):
+        if said is None or not reaches(said, self.peer, bonded=self.bonded):
             return None
-        if said.bonded_only and not self.bonded:
-            return None
-        found = BoardMode.BOOTLOADER if _of_bootloader(said) else BoardMode.APPLICATION
-        return said if found is mode else None
+        return said if mode_of(said) is mode else None
 
     def _connect(self, operation: Open) -> None:
         """Connect, if the board is still there."""
@@ -387,10 +385,6 @@ class Model:
         most = (min(self.timing.mtu, board.most_mtu) - ATT_OVERHEAD) // WORD * WORD
         opened = Opened(uuids, most, len(services) + STANDARD_SERVICES)
         return opened if self.change_opened is None else self.change_opened(opened)
-
-
-def _of_bootloader(said: Advertisement) -> bool:
-    return bool(said.directed_to) or said.name == "DfuTarg" or bool(BOOTLOADER_SERVICES & set(said.services))
 
 
 def _copy(memory: Memory) -> Memory:

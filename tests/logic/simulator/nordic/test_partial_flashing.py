@@ -141,7 +141,7 @@ def test_a_lost_packet_is_told_once_and_the_block_is_sent_again_with_the_next_nu
     code = layout.application + image_of(layout).index(MAGIC)
     said = []
     for number in (0, 2, 3):
-        said += talk.command(PARTIAL_FLASHING, struct.pack(">BHB", 1, code & 0xFFFF, number) + b"wrong wrong wron")
+        said += talk.command(PARTIAL_FLASHING, struct.pack(">BHB", 1, code & 0xFFFF, number) + b"x" * 16)
     assert said == ["01 aa"]
     assert block(talk, code, b"r" * 64, count(4)) == ["01 ff"]
     assert talk.board.machine.flash.read(code, 64) == b"r" * 64

@@ -31,7 +31,9 @@ def hear(want: str, *, seconds: float = PATIENCE) -> Transfer[bytes]:
     return said.data
 
 
-def legacy(data: bytes, *, receipts: int = 12, window: int = 24, init: bytes = b"") -> Transfer[None]:
+def legacy(
+    data: bytes, *, receipts: int = 12, window: int = 24, init: bytes = b"", report: bool = False
+) -> Transfer[None]:
     """Legacy DFU of an application, from a bootloader that is there."""
     yield Open(BoardMode.BOOTLOADER, 30.0)
     yield Subscribe(LEGACY_CONTROL)
@@ -46,6 +48,9 @@ def legacy(data: bytes, *, receipts: int = 12, window: int = 24, init: bytes = b
     yield Request(LEGACY_CONTROL, b"\x08" + receipts.to_bytes(2, "little"))
     yield Request(LEGACY_CONTROL, b"\x03")
     yield from legacy_stream(data, receipts=receipts, window=window)
+    if report:
+        yield Request(LEGACY_CONTROL, b"\x07")
+        yield from hear("10 07 01")
     yield Request(LEGACY_CONTROL, b"\x04")
     yield from hear("10 04 01")
     yield Request(LEGACY_CONTROL, b"\x05")
@@ -68,17 +73,17 @@ def legacy_stream(data: bytes, *, receipts: int, window: int) -> Transfer[None]:
     yield from hear("10 03 01")
 
 
-def secure(data: bytes, init: bytes, *, first: int = 11, pause: float = 0.07) -> Transfer[None]:
+def secure(data: bytes, init: bytes, *, first: int = 11, pause: float = 0.07, receipts: int = 0) -> Transfer[None]:
     """Secure DFU of an application, from a bootloader that is there.
 
     The settings are waited for. Of each object ``first`` packets go while the page is erased, the others after a pause.
     """
     opened = yield Open(BoardMode.BOOTLOADER, 30.0)
     yield Subscribe(SECURE_CONTROL)
-    yield Request(SECURE_CONTROL, b"\x02\x00\x00")
-    yield from hear("60 02 01")
     yield from secure_object(1, init, init, first=len(init), size=20, pause=0)
     yield Wait(0.4)
+    yield Request(SECURE_CONTROL, b"\x02" + receipts.to_bytes(2, "little"))
+    yield from hear("60 02 01")
     for at in range(0, len(data), 4096):
         until = data[: at + 4096]
         yield from secure_object(2, until[at:], until, first=first, size=opened.most, pause=pause)
@@ -87,15 +92,19 @@ def secure(data: bytes, init: bytes, *, first: int = 11, pause: float = 0.07) ->
 
 
 def secure_object(kind: int, data: bytes, so_far: bytes, *, first: int, size: int, pause: float) -> Transfer[None]:
-    """One object: created, sent, compared and executed."""
+    """One object: looked at, created, sent, compared and executed."""
+    yield Request(SECURE_CONTROL, bytes((6, kind)))
+    yield from hear("60 06 01")
     yield Request(SECURE_CONTROL, struct.pack("<BBI", 1, kind, len(data)))
     yield from hear("60 01 01")
     for number, at in enumerate(range(0, len(data), size)):
         if number == first:
-            yield Wait(pause)
+            yield Lost(pause)
         yield Write(SECURE_PACKET, data[at : at + size])
     yield Request(SECURE_CONTROL, b"\x03")
-    yield from hear(f"60 03 01 {struct.pack('<II', len(so_far), zlib.crc32(so_far)).hex(' ')}")
+    whole = struct.pack("<II", len(so_far), zlib.crc32(so_far))
+    while (yield from hear("60 03 01"))[3:] != whole:
+        pass
     yield Request(SECURE_CONTROL, b"\x04")
     yield from hear("60 04 01")
 
@@ -104,6 +113,8 @@ def partial(blocks: list[tuple[int, bytes]]) -> Transfer[None]:
     """Partial flashing of a micro:bit whose program runs, or which is there for pairing."""
     yield Open(BoardMode.APPLICATION, 30.0)
     yield Subscribe(PARTIAL_FLASHING)
+    yield Write(PARTIAL_FLASHING, b"\xee")
+    yield from hear("ee 01")
     yield Write(PARTIAL_FLASHING, b"\x00\x02")
     yield from hear("00 02")
     number = 0
