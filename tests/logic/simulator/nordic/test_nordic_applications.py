@@ -6,6 +6,7 @@ import pytest
 
 from enmctl.simulator.nordic.board import NordicBoard
 from enmctl.simulator.nordic.contract import AttError
+from enmctl.simulator.nordic.legacy_rules import LegacyOptions
 from enmctl.simulator.nordic.presets import nrf51822dk, stock_legacy, stock_secure
 from enmctl.simulator.nordic.traits import ProgramTraits
 from enmctl.simulator.nordic.uuids import BUTTONLESS, LEGACY_VERSION
@@ -48,6 +49,20 @@ def test_the_directed_bootloader_gives_up_and_a_reset_changes_its_address() -> N
     assert talk.board.mode == "application"
     empty = Talk(nrf51822dk(image=b"")).on()
     assert said(empty.board) == (NEXT, "DfuTarg", "")
+
+
+def test_a_bootloader_that_was_called_for_forgets_its_caller_when_it_resets() -> None:
+    talk = Talk(nrf51822dk(options=LegacyOptions(dual_bank=False))).on().connect()
+    talk.control("01 04")
+    talk.wait(1.0)
+    talk.connect()
+    talk.control("01 04")
+    talk.packet(bytes(8) + (4096).to_bytes(4, "little"))
+    talk.wait(1.0)
+    talk.control("06")
+    talk.wait(1.0)
+    assert talk.board.mode == "bootloader"
+    assert said(talk.board) == (NEXT, "DfuTarg", "")
 
 
 def test_a_board_without_directed_advertising_takes_the_next_address() -> None:

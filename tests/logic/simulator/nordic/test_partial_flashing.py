@@ -150,6 +150,16 @@ def test_a_lost_packet_is_told_once_and_the_block_is_sent_again_with_the_next_nu
 
 
 @BOTH
+def test_packets_seven_behind_are_passed_over_and_those_further_are_out_of_order(layout: Layout) -> None:
+    for behind, said in ((1, []), (7, []), (8, ["01 aa"]), (200, ["01 aa"]), (-1, ["01 aa"])):
+        talk, numbers = talk_to(board_of(layout)), count()
+        for _ in range(4):
+            block(talk, layout.application + 0x1040, b"\xff" * 64, numbers)
+        packet = struct.pack(">BHB", 1, 0, (16 - behind) & 0xFF) + bytes(16)
+        assert talk.command(PARTIAL_FLASHING, packet) == said
+
+
+@BOTH
 def test_numbers_go_round_and_start_anew_with_a_question_about_a_region(layout: Layout) -> None:
     talk, numbers = talk_to(board_of(layout)), count()
     code = layout.application + image_of(layout).index(MAGIC)
