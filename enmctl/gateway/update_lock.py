@@ -93,8 +93,10 @@ class UpdateLock:
             try:
                 taken = _create(path, self._id)
             except OSError as error:
-                self._say_unusable(path, error)
-                continue
+                taken = False
+                if not _is_there(path):
+                    self._say_unusable(path, error)
+                    continue
             if taken:
                 self._held.append(path)
                 continue
