@@ -13,6 +13,7 @@ from pathlib import Path
 
 from enmctl.boards.contract import BoardDriver, Firmware
 from enmctl.errors import EnmError, FirmwareError, OfflineError, TransferError, UnknownError, UnsettledError, UsageError
+from enmctl.gateway.decide import commit_of
 from enmctl.gateway.jobs import Target
 from enmctl.gateway.naming import find_device
 from enmctl.models import AttemptKind, Device, DiscoveredBoard, Outcome, Proof, Stage, Step
@@ -293,7 +294,7 @@ class _Journal:
             device.uuid,
             ended_at=time.time(),
             proof=step.proof or Proof.RETURN_ALONE,
-            commit=step.version,
+            commit=commit_of(step.version),
             sent=self._sent,
             held_target=held,
             failures=0,

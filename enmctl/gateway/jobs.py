@@ -15,7 +15,7 @@ from enmctl.gateway.attempts import attempt
 from enmctl.gateway.configuring import restart_board
 from enmctl.gateway.control import Job, JobKind
 from enmctl.gateway.crew import Crew
-from enmctl.gateway.decide import COMMIT
+from enmctl.gateway.decide import commit_of
 from enmctl.gateway.naming import find_device
 from enmctl.gateway.provisioning import Provisioning
 from enmctl.gateway.showing import Listener, Showing
@@ -110,9 +110,8 @@ async def _flash(crew: Crew, job: Job, target: Target, listener: Listener) -> No
             if target.device is None:
                 await journal.end(Outcome.SUCCEEDED, proof=proof)
             else:
-                commit = version if version is not None and COMMIT.fullmatch(version) else None
                 held = target.device.target_commit if job.hold else None
-                await journal.succeed(target.device.uuid, proof=proof, commit=commit, held_target=held)
+                await journal.succeed(target.device.uuid, proof=proof, commit=commit_of(version), held_target=held)
                 crew.device_log.write(target.device.uuid, f"Flashed by hand with {job.file_name or 'a file'} ({proof})")
     finally:
         crew.live.pop(target.key, None)

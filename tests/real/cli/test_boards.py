@@ -121,6 +121,17 @@ def test_a_device_is_flashed_by_any_of_its_names_and_journalled(
     assert (device.commit, device.held_target) == (VERSION, None)
 
 
+def test_a_version_that_is_no_commit_leaves_open_what_the_device_runs(
+    enmctl: Run, board: SimulatedEsp8266, folder: Path, known: Path
+) -> None:
+    file = folder / "mine.bin"
+    file.write_bytes(image("1.2"))
+    assert enmctl("flash", file, "holy-sunset").exit_code == 0
+    assert board.fw == "1.2"
+    (device,) = read_devices(known)
+    assert device.commit is None, "a Supervisor would be told of a commit that it never had"
+
+
 def test_a_held_flash_is_noted_for_the_gateway(enmctl: Run, firmware: Path, known: Path) -> None:
     result = enmctl("flash", firmware, "holy-sunset", "--hold")
     assert "leaves it alone" in result.stderr
