@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -95,7 +96,27 @@ def _alone(here: Seen) -> DiscoveredBoard:
 
 
 def _at_address(crew: Crew, word: str) -> DiscoveredBoard | None:
-    return next((board for driver in crew.drivers.values() if (board := driver.at_address(word))), None)
+    board = next((board for driver in crew.drivers.values() if (board := driver.at_address(word))), None)
+    if board is not None and crew.loopback_only:
+        refuse_unless_simulated(board, word)
+    return board
+
+
+def refuse_unless_simulated(board: DiscoveredBoard, word: str) -> None:
+    """Refuse a board at an address beyond this machine, for a world in which nothing real is touched.
+
+    Raises:
+        UsageError: it is beyond.
+    """
+    if not all(map(_is_loopback, board.addresses)):
+        raise UsageError(f"{word} is a real address", remedy="a simulated world has only this machine's own")
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def _config_for(crew: Crew, board: DiscoveredBoard) -> Mapping[str, str]:

@@ -19,7 +19,6 @@ from enmctl.store.reading import read_attempts
 from tests.real.gateway.process import running_process
 from tests.real.gateway.rig import WITHIN, eventually, rig, until_views
 
-
 MINE = esp8266_image(fw="mine", size=32 * 1024)
 
 
@@ -113,6 +112,15 @@ async def test_a_word_that_two_boards_are_called_by_is_asked_back_about(tmp_path
                 await _done(running.steward.work(Job(JobKind.FLASH, first.local_id, MINE, "mine.bin")))
             assert {first.name, second.name} <= {*refused.value.remedy.replace(",", "").split()}
             assert not first.uploads + second.uploads
+
+
+async def test_a_simulated_gateway_is_sent_to_no_real_address(tmp_path: Path) -> None:
+    async with rig(tmp_path) as world, world.gateway() as running:
+        with pytest.raises(UsageError, match="real address"):
+            await _done(running.steward.work(Job(JobKind.FLASH, "http://192.0.2.7", MINE, "mine.bin")))
+        board = await world.add_board()
+        await _done(running.steward.work(Job(JobKind.FLASH, board.url, MINE, "mine.bin")))
+        assert board.fw == "mine"
 
 
 async def test_a_foreign_update_lock_holds_transfers_up_and_nothing_else(tmp_path: Path) -> None:
