@@ -11,6 +11,7 @@ from enmctl.boards.contract import Firmware
 from enmctl.models import DiscoveredBoard, Radio
 from enmctl.simulator.esp8266 import SimulatedEsp8266
 from enmctl.simulator.images import esp8266_image
+from tests.servers import listening
 
 SIZE = 32 * 1024
 FAST = 2_000_000.0
@@ -71,12 +72,8 @@ async def odd_server(
 ) -> AsyncGenerator[Odd, None]:
     """Serve a raw socket that has an update page and no contract; ``on_post`` deals with uploads."""
     odd = Odd(DiscoveredBoard("esp8266", 7, "42", Radio.WIFI, "ESP8266_7_42", (host,), 0))
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             odd.received.append(head)
@@ -88,21 +85,13 @@ async def odd_server(
             odd.endings.append(type(error).__name__)
             odd.changed.set()
         finally:
-            tasks.discard(task)
             writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, host, 0, limit=1 << 24)
-    odd.at(server.sockets[0].getsockname()[1])
-    try:
+    async with listening(serve, host, limit=1 << 24) as port:
+        odd.at(port)
         yield odd
-    finally:
-        server.close()
-        for task in tuple(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await server.wait_closed()
 
 
 async def usual_get(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
