@@ -22,6 +22,15 @@ WITHIN = 20.0
 """Seconds that any wait may take on a busy machine."""
 
 
+HANGING = {"silent", "no-answer", "stall-halfway"}
+"""The faults of a Supervisor that only a limit ends."""
+
+
+def limit_for(fault: str) -> dict[str, Any]:
+    """A short limit for what never comes; whatever does come has all the time it needs on a busy machine."""
+    return {"supervisor_timeout": 0.4} if fault in HANGING else {}
+
+
 @asynccontextmanager
 async def source_at(address: str, **settings: Any) -> AsyncGenerator[SupervisorSource]:
     """A source with small limits."""
