@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -64,6 +66,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[N
 
 UPDATE_PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nform"
 NO_SUCH_PAGE = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+SUCCESS = b'<META http-equiv="refresh" content="15;URL=/">Update Success! Rebooting...'
 
 
 @asynccontextmanager
@@ -97,3 +100,29 @@ async def odd_server(
 async def usual_get(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
     writer.write(UPDATE_PAGE if head.startswith(b"GET /update ") else NO_SUCH_PAGE)
     await writer.drain()
+
+
+def answer(body: bytes, status: str = "200 OK") -> bytes:
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: keep-alive\r\n\r\n%s" % (
+        status.encode(),
+        len(body),
+        body,
+    )
+
+
+async def whole_form(reader: asyncio.StreamReader, head: bytes) -> bytes:
+    length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+    return await reader.readexactly(int(length.split(b":")[1]))
+
+
+def saying(reply: bytes, *, read_all: bool = True, reset: bool = False) -> Talk:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        if read_all:
+            await whole_form(reader, head)
+        writer.write(reply)
+        await writer.drain()
+        if reset:
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    return talk

@@ -109,7 +109,7 @@ async def test_a_gateway_whose_supervisor_hangs_still_stops_in_time(tmp_path: Pa
 async def test_commands_go_through_the_running_gateway(tmp_path: Path) -> None:
     async with rig(tmp_path, boards=2) as world:
         world.push()
-        environment = world.environment()
+        environment = world.environment(probe_timeout=WITHIN)
         async with gateway(world, environment) as process:
             await world.all_on_target()
             board = world.boards[0]
