@@ -176,9 +176,10 @@ async def test_a_paused_gateway_does_nothing_and_exits_with_9(tmp_path: Path) ->
         world.push()
         environment = world.environment()
         assert (await enmctl(environment, "pause")).code == ExitCode.DONE
-        ended = await enmctl(environment, "run", "--once")
+        ended = await enmctl(environment | {"ENM_API_PROT": "1"}, "run", "--once")
         assert ended.code == ExitCode.BUSY
         assert "paused" in ended.talk
+        assert "did you mean ENM_API_PORT?" in ended.talk
         assert not world.supervisor.inserted
         with Store.open(world.settings().database) as store:
             store.set_meta("target_status", GatewayStatus.RUNNING)
