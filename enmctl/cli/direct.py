@@ -11,11 +11,12 @@ from enmctl.boards.installed import drivers
 from enmctl.cli.progress import Progress
 from enmctl.cli.shell import Call
 from enmctl.cli.wanted import Results, Wanted
-from enmctl.errors import EnmError, UnknownError, UsageError
+from enmctl.errors import BusyError, EnmError, UnknownError, UsageError
 from enmctl.gateway import by_hand
 from enmctl.gateway.by_hand import Bench
 from enmctl.gateway.control import JobKind
 from enmctl.gateway.jobs import Target
+from enmctl.gateway.update_lock import UpdateLock
 from enmctl.models import Step
 from enmctl.store import StoreThread
 from enmctl.store.reading import read_devices
@@ -44,7 +45,7 @@ async def find_only_board(call: Call, wanted: Wanted) -> str:
 
 async def _directly(call: Call, wanted: Wanted, shown: Progress) -> Results:
     words = list(dict.fromkeys(wanted.words))
-    async with _bench(call, wanted) as bench:
+    async with _bench(call, wanted) as bench, _locked(bench, wanted):
         if words:
             found = await by_hand.find_targets(bench, words, _seconds(call, wanted))
         else:
@@ -81,6 +82,31 @@ async def _bench(call: Call, wanted: Wanted) -> AsyncGenerator[Bench]:
             access=wanted.access,
             simulated_application=call.simulated_application,
         )
+
+
+@asynccontextmanager
+async def _locked(bench: Bench, wanted: Wanted) -> AsyncGenerator[None]:
+    """Keep a Supervisor from stopping us in the middle of a transfer, on a machine that is a gateway.
+
+    A lock that this gateway took is let be: it does the same, and is another command's or left over.
+
+    Raises:
+        BusyError: somebody else holds the update lock.
+    """
+    if bench.store is None or wanted.kind is not JobKind.FLASH:
+        yield
+        return
+    lock = UpdateLock([bench.settings.lock_file, bench.settings.balena_lock_file], bench.store)
+    if await lock.is_ours():
+        yield
+        return
+    if (locked := lock.foreign()) is not None:
+        raise BusyError(f"somebody else holds the update lock {locked}", remedy="try again when it is gone")
+    await lock.acquire()
+    try:
+        yield
+    finally:
+        await lock.release()
 
 
 def drivers_of(installed: Mapping[str, BoardDriver], board_type: str | None) -> Mapping[str, BoardDriver]:

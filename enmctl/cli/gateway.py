@@ -57,10 +57,22 @@ async def _run(call: Call, *, once: bool) -> int:
     async with call.world():
         settings = call.settings
         set_up(settings.log_level, form=settings.log_format, verbose=call.verbose, quiet=call.output.quiet)
+        _warn_of_misspelt_variables()
         if once:
             return await run_once(settings, loopback_only=call.simulate)
         await run_on(settings, loopback_only=call.simulate)
         return 0
+
+
+def _warn_of_misspelt_variables() -> None:
+    import logging
+    import os
+
+    from enmctl.settings.misspelt import misspelt
+
+    for name, meant in misspelt(os.environ).items():
+        guess = f"; did you mean {meant}?" if meant else ""
+        logging.getLogger(__name__).warning("%s is no variable of enmctl and has no effect%s", name, guess)
 
 
 @command(app, "status", panel=Panel.GATEWAY, examples=["enmctl status", "enmctl status --json"])

@@ -191,7 +191,7 @@ class Program(Group):
 
     def _run(self, words: list[str], call: Call) -> int:
         try:
-            with self.make_context("enmctl", words, obj=call) as context:
+            with self.make_context("enmctl", [*words], obj=call) as context:  # it eats the words it is given
                 self.invoke(context)
         except typer.Exit as exit_:
             return exit_.exit_code

@@ -70,6 +70,7 @@ def _introduce(output: Output, world: World, environment: dict[str, str]) -> Non
         facts: dict[str, Any] = {"environment": environment, "control": world.control_url, **world.describe()}
         output.event(facts)
         return
+    output.text("".join(f"unset {name}\n" for name in NOT_FOR_A_WORLD if os.environ.get(name)))
     output.text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()))
     output.flush()
     count = f"{len(world.boards)} simulated boards and a Supervisor are up"

@@ -64,6 +64,7 @@ async def assembled(
             lock=lock,
             signals=signals,
             downloads=asyncio.Semaphore(settings.download_concurrency),
+            loopback_only=loopback_only,
         )
         gateway = Gateway(crew)
         await gateway.begin()

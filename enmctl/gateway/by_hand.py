@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -13,7 +12,8 @@ from pathlib import Path
 
 from enmctl.boards.contract import BoardDriver, Firmware
 from enmctl.errors import EnmError, FirmwareError, OfflineError, TransferError, UnknownError, UnsettledError, UsageError
-from enmctl.gateway.jobs import Target
+from enmctl.gateway.decide import commit_of
+from enmctl.gateway.jobs import Target, refuse_unless_simulated
 from enmctl.gateway.naming import find_device
 from enmctl.models import AttemptKind, Device, DiscoveredBoard, Outcome, Proof, Stage, Step
 from enmctl.radio.mdns import MdnsService, scan
@@ -132,22 +132,15 @@ def _at_address(bench: Bench, word: str) -> Target | str | EnmError:
     """The board at an address; a word that is none is the name of a board yet to be heard."""
     try:
         board = next((board for driver in bench.drivers.values() if (board := driver.at_address(word))), None)
+        if board is not None and bench.loopback_only:
+            refuse_unless_simulated(board, word)
     except UsageError as error:
         return error
     if board is None:
         if "://" in word:
             return UsageError(f"{word!r} is no board's address", remedy="write it like http://user@10.0.0.7/update")
         return word
-    if bench.loopback_only and not all(map(_is_loopback, board.addresses)):
-        return UsageError(f"{word} is a real address", remedy="a simulated world has only this machine's own")
     return _target(bench, board, None)
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _place(bench: Bench, named: Target | Device | str | EnmError, boards: Boards) -> Target | EnmError:
@@ -293,7 +286,7 @@ class _Journal:
             device.uuid,
             ended_at=time.time(),
             proof=step.proof or Proof.RETURN_ALONE,
-            commit=step.version,
+            commit=commit_of(step.version),
             sent=self._sent,
             held_target=held,
             failures=0,

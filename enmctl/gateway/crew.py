@@ -42,7 +42,10 @@ class Watcher:
 
 @dataclass(slots=True)
 class Crew:
-    """Everything that work on boards needs; ``live`` has a row for each board in hand."""
+    """Everything that work on boards needs.
+
+    ``live`` has a row for each board in hand. With ``loopback_only`` nothing beyond this machine is touched.
+    """
 
     settings: Settings
     store: StoreThread
@@ -57,6 +60,7 @@ class Crew:
     lock: UpdateLock
     signals: Signals
     downloads: asyncio.Semaphore
+    loopback_only: bool = False
     desired: Desired = field(default_factory=Desired)
     live: dict[BoardKey, Live] = field(default_factory=dict)
     watcher: Watcher = field(default_factory=Watcher)

@@ -38,6 +38,11 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 """What a commit of the Supervisor looks like."""
 
 
+def commit_of(version: str | None) -> str | None:
+    """The commit that a board tells as its version; None where it tells none, or a word of its builder's own."""
+    return version if version is not None and COMMIT.fullmatch(version) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A board as discovery sees it; ``rivals`` are further places where a board of the same key answers."""
@@ -192,14 +197,8 @@ def _runs_another_commit(device: Device, board: DiscoveredBoard) -> bool:
 
     A version that is no commit (as "1.2") proves nothing; a flash by hand that is held is meant to differ.
     """
-    return (
-        device.commit is not None
-        and device.commit != device.held_target
-        and board.version is not None
-        and board.version != device.commit
-        and COMMIT.fullmatch(board.version) is not None
-        and COMMIT.fullmatch(device.commit) is not None
-    )
+    runs, believed = commit_of(board.version), commit_of(device.commit)
+    return runs is not None and believed not in (None, runs, device.held_target)
 
 
 def needs_configuring(device: Device) -> bool:

@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -16,11 +16,11 @@ from enmctl.errors import BusyError, ExitCode, SourceError
 from enmctl.gateway.actions import Configure, Meet, Provision, Record, Restart, Update
 from enmctl.gateway.api.server import ApiServer, check_exposure
 from enmctl.gateway.assembly import assembled
-from enmctl.gateway.decide import is_on_target
+from enmctl.gateway.decide import is_on_target, needs_configuring
 from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.instance import Instance
 from enmctl.gateway.steward import Steward, pause_left
-from enmctl.models import Device
+from enmctl.models import BoardKey, Device
 from enmctl.settings import Settings
 from enmctl.sources.installed import open_source
 from enmctl.store import Store
@@ -230,19 +230,41 @@ def _is_work(gateway: Gateway, action: object) -> bool:
 
 
 async def _verdict(gateway: Gateway) -> ExitCode:
-    devices = await gateway.crew.store.call(Store.devices)
-    boards = {device.key for device in devices}
-    if any(_has_failed(device) for device in devices):
+    """How the pass went, with a line for each device that is not as it should be."""
+    crew = gateway.crew
+    devices = await crew.store.call(Store.devices)
+    failed = [device for device in devices if _has_failed(device)]
+    for device in failed:
+        name = device.name or device.local_id
+        LOG.error("%s could not be brought to %s; why, tells: enmctl history %s", name, _target(device), name)
+    remaining = [device for device in devices if device.local_id is not None and device not in failed]
+    remaining = [device for device in remaining if not is_on_target(device) or needs_configuring(device)]
+    for device in remaining:
+        what = "has not its config and environment of" if is_on_target(device) else "is not on"
+        LOG.warning("%s %s target %s", device.name or device.local_id, what, _target(device))
+    strangers = _strangers(gateway, devices)
+    for key in strangers:
+        LOG.warning("board %s of application %d is no device yet", key.local_id, key.application_id)
+    if not crew.teller.is_idle:
+        LOG.warning("the source was not told of all devices; the next run tells it")
+    if failed:
         return ExitCode.BOARD
-    strangers = [
-        key
-        for key, seen in gateway.crew.discovery.boards.items()
-        if key not in boards and key.application_id in gateway.crew.desired.applications and seen.online
-    ]
-    late = [device for device in devices if device.local_id is not None and not is_on_target(device)]
-    for device in late:
-        LOG.warning("%s is not on target %s", device.name or device.local_id, (device.target_commit or "")[:8])
-    return ExitCode.REMAINS if late or strangers else ExitCode.DONE
+    if remaining or strangers or not crew.teller.is_idle:
+        return ExitCode.REMAINS
+    LOG.info("all is on target (devices: %d)", sum(device.local_id is not None for device in devices))
+    return ExitCode.DONE
+
+
+def _strangers(gateway: Gateway, devices: Sequence[Device]) -> list[BoardKey]:
+    """The boards of known applications that are here and are no devices."""
+    known = {device.key for device in devices}
+    applications = gateway.crew.desired.applications
+    boards = gateway.crew.discovery.boards.items()
+    return [key for key, seen in boards if seen.online and key not in known and key.application_id in applications]
+
+
+def _target(device: Device) -> str:
+    return (device.target_commit or "none")[:8]
 
 
 def _has_failed(device: Device) -> bool:

@@ -201,6 +201,7 @@ class Settings:
     # The project's own.
     balena_lock_file: Path = setting(
         "BALENA_APP_LOCK_PATH",
+        "RESIN_APP_LOCK_PATH",
         kind=PATH,
         default="/tmp/balena/updates.lock",  # noqa: S108 - the Supervisor's own place
         meaning="The update lock's newer name; used as well where its folder exists.",

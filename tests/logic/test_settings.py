@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from enmctl.settings import Settings, Variable, variables
+from enmctl.settings.misspelt import misspelt
 
 OTHER: dict[str, tuple[str, object]] = {
     "log_level": ("Debug", "debug"),
@@ -108,3 +109,8 @@ def test_no_secret_is_in_what_settings_say_of_themselves() -> None:
     environment = {variables()[name].name: "a-secret-word" for name in secret}
     assert secret >= {"supervisor_api_key", "api_token", "hotspot_password"}
     assert "a-secret-word" not in repr(Settings.from_environment(environment))
+
+
+def test_a_name_that_is_nearly_one_of_ours_is_found_and_what_is_meant_is_guessed() -> None:
+    environment = dict.fromkeys(["ENM_CONFIG_LOOP_DEALY", "ENM_QQ", "ENM_OTA_USER", "ENM_API_PORT", "HOME"], "1")
+    assert misspelt(environment) == {"ENM_CONFIG_LOOP_DEALY": "ENM_CONFIG_LOOP_DELAY", "ENM_QQ": None}

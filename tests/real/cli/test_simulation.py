@@ -26,11 +26,11 @@ posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 
 @contextmanager
-def simulator(place: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+def simulator(place: Path, *words: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """A simulator that is ended with the context."""
     process = subprocess.Popen(
         [sys.executable, "-m", "enmctl", "simulator", *words],
-        env={**whole_environment(place), **QUICK},
+        env={**whole_environment(place), **QUICK, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -80,6 +80,13 @@ def test_the_variables_are_ready_for_a_shell_and_the_rest_is_talk(tmp_path: Path
         assert variables["ENM_MDNS_INTERFACES"] == "127.0.0.1"
         assert "enmctl run" in process.stderr.readline()
         assert len(read_devices(folder / "database" / "enm.db")) == 25
+
+
+def test_a_variable_that_fits_a_real_gateway_alone_is_to_be_unset(tmp_path: Path) -> None:
+    with simulator(tmp_path, "--boards", "0", ENM_API_TOKEN="of-a-real-gateway") as process:
+        assert process.stdout
+        assert process.stdout.readline() == "unset ENM_API_TOKEN\n", "the simulated Supervisor's hooks show no token"
+        assert process.stdout.readline().startswith("export ")
 
 
 def test_a_folder_that_cannot_be_made_is_told(enmctl: Run, folder: Path) -> None:

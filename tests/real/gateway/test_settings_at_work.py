@@ -20,6 +20,7 @@ from enmctl.models import AttemptKind, DeviceStatus, Outcome, Proof, Stage
 from enmctl.settings import variables
 from enmctl.store import Store
 from enmctl.store.reading import read_attempts, read_events
+from tests.real.boards.rig import SUCCESS, answer, odd_server, saying
 from tests.real.gateway.noticing import notice
 from tests.real.gateway.process import Ended, enmctl
 from tests.real.gateway.rig import Rig, rig, until_stored, until_views
@@ -306,10 +307,10 @@ async def test_return_probe_interval_lies_between_two_looks_at_a_restarting_boar
 
 
 async def test_return_grace_is_how_long_a_board_must_answer_that_was_never_seen_to_go_down(tmp_path: Path) -> None:
-    async with rig(tmp_path) as world:
-        await world.add_board(contract=False, reboot_time=0.0)
+    async with rig(tmp_path) as world, odd_server(saying(answer(SUCCESS))) as never_down:
+        world.mdns.announce(f"ESP8266_{world.app}_4711", never_down.board.port or 0)
         world.push(fw=None)
-        settings = world.settings(return_grace=1.5, return_probe_interval=0.7)
+        settings = world.settings(return_grace=1.5)
         assert await run_once(settings, loopback_only=True) is ExitCode.DONE
         [attempt] = [each for each in read_attempts(settings.database) if each.kind is AttemptKind.UPDATE]
         assert attempt.proof is Proof.RETURN_ALONE
