@@ -32,6 +32,9 @@ EVERYWHERE = frozenset(f"0000{part}-0000-1000-8000-00805f9b34fb" for part in ("1
 LOST_GRACE = 0.5
 """Seconds in which the news of a lost link may come after the first failure that it caused."""
 
+BEHIND = 0.1
+"""Seconds more for each write without response that an access waits behind: one a connection event, at a slow pace."""
+
 PAIRING_TIMEOUT = 60.0
 """Seconds for pairing, in which a person may have to read six digits off a board."""
 
@@ -77,6 +80,7 @@ class Connection:
         self._arrived: deque[Notification] = deque()
         self._news = asyncio.Event()
         self._waiting: set[asyncio.Timeout] = set()
+        self._unproven = 0
         self._is_over = False
 
     @property
@@ -139,7 +143,7 @@ class Connection:
             AttError, BondNeededError, NoAnswerError, LinkLostError
         """
         found = self._characteristic(characteristic)
-        async with self._operation(seconds):
+        async with self._access(seconds):
             return bytes(await self._live().read_gatt_char(found))
 
     async def write(self, characteristic: str, data: bytes) -> None:
@@ -149,8 +153,9 @@ class Connection:
             AttError, NoAnswerError, LinkLostError
         """
         found = self._characteristic(characteristic)
-        async with self._operation(None):
+        async with self._bounded(self._settings.bluetooth_short_timeout):
             await self._live().write_gatt_char(found, data, response=False)
+        self._unproven += 1
 
     async def request(self, characteristic: str, data: bytes, *, seconds: float | None = None) -> None:
         """Write with response; when it returns, all writes before have left this machine.
@@ -159,7 +164,7 @@ class Connection:
             AttError, BondNeededError, NoAnswerError, LinkLostError
         """
         found = self._characteristic(characteristic)
-        async with self._operation(seconds):
+        async with self._access(seconds):
             await self._live().write_gatt_char(found, data, response=True)
 
     async def subscribe(self, characteristic: str, *, seconds: float | None = None) -> None:
@@ -170,7 +175,7 @@ class Connection:
         """
         found = self._characteristic(characteristic)
         uuid = characteristic.lower()
-        async with self._operation(seconds):
+        async with self._access(seconds):
             await self._live().start_notify(found, lambda _, data: self._on_notification(uuid, data))
 
     async def pair(self, passkey: Passkey | None = None, *, seconds: float = PAIRING_TIMEOUT) -> None:
@@ -193,7 +198,7 @@ class Connection:
             return None if passkey is None else await passkey()
 
         try:
-            async with self._operation(seconds):
+            async with self._bounded(seconds):
                 await self._backend.pair(self._live(), ask)
         except PairingError as error:
             if not asked or passkey is not None:
@@ -262,15 +267,22 @@ class Connection:
         return self._client
 
     @asynccontextmanager
-    async def _operation(self, seconds: float | None) -> AsyncGenerator[None]:
+    async def _access(self, seconds: float | None) -> AsyncGenerator[None]:
+        """Bound an access that the board answers, behind all that was written without response."""
+        limit = self._settings.bluetooth_short_timeout if seconds is None else seconds
+        async with self._bounded(limit + BEHIND * self._unproven):
+            yield
+        self._unproven = 0
+
+    @asynccontextmanager
+    async def _bounded(self, seconds: float) -> AsyncGenerator[None]:
         """Bound what is done in it by time and by the connection, and say in our words what goes wrong.
 
         A wait that the loss of the connection ends is ended by its own time limit, which then comes at once: this takes
         no task of its own for every packet.
         """
-        limit = self._settings.bluetooth_short_timeout if seconds is None else seconds
         try:
-            async with asyncio.timeout(limit) as scope:
+            async with asyncio.timeout(seconds) as scope:
                 self._waiting.add(scope)
                 try:
                     yield

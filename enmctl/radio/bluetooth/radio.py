@@ -24,7 +24,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from enmctl.errors import EnmError, RadioError
 from enmctl.radio.bluetooth.advert import Advert
-from enmctl.radio.bluetooth.backend import Backend, platform_backend, quiet_bleak
+from enmctl.radio.bluetooth.backend import SIMULATED, Backend, platform_backend, quiet_bleak
 from enmctl.radio.bluetooth.connection import Connection
 from enmctl.radio.bluetooth.errors import BondLostError, LinkLostError, NotHeardError, PairingError
 from enmctl.radio.bluetooth.scanning import Listener, Scan
@@ -64,7 +64,7 @@ class BluetoothRadio:
     def __init__(self, settings: Settings, backend: Backend | None = None) -> None:
         self._settings = settings
         self._backend = backend if backend is not None else platform_backend(settings)
-        self._adapter = settings.bluetooth_adapter if backend is None else ""
+        self._adapter = "" if settings.bluetooth_adapter.startswith(SIMULATED) else settings.bluetooth_adapter
         self._scan = Scan(self._backend, self._adapter, settings.bluetooth_long_timeout)
         self._connections: set[Connection] = set()
         self._failures = 0
@@ -82,8 +82,7 @@ class BluetoothRadio:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for connection in list(self._connections):
-            await connection.close()
+        await asyncio.gather(*(connection.close() for connection in self._connections))
         await self._scan.close()
         await self._backend.close()
 

@@ -308,6 +308,11 @@ def _remember(table: OrderedDict[str, _T], address: str, value: _T) -> None:
 
 
 def _no_scan(error: Exception) -> EnmError:
-    if isinstance(error, TimeoutError):
-        return NoAnswerError("the Bluetooth adapter did not begin to listen in time", remedy="switch it off and on")
-    return translated(error, "the Bluetooth adapter")
+    ours = translated(error, "the Bluetooth adapter")
+    if not isinstance(ours, NoAnswerError):
+        return ours
+    busy = NoAnswerError(
+        "the Bluetooth adapter is busy and does not listen", remedy="try again, or switch it off and on"
+    )
+    busy.reason = "radio-busy"
+    return busy

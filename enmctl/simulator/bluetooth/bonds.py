@@ -31,14 +31,14 @@ class BondKeys(KeyStore):
 
     Args:
         bonds: what there is at first.
-        changed: called with an address and its keys, None for no more, whenever one changes.
+
+    Attributes:
+        watchers: called with an address and its keys, None for no more, whenever a bond is made or dropped here.
     """
 
-    def __init__(
-        self, bonds: Mapping[str, dict[str, Any]] | None = None, changed: Callable[[str, Any], None] | None = None
-    ) -> None:
+    def __init__(self, bonds: Mapping[str, dict[str, Any]] | None = None) -> None:
         self._keys = {peer: PairingKeys.from_dict(keys) for peer, keys in (bonds or {}).items()}
-        self._changed = changed or (lambda _peer, _keys: None)
+        self.watchers: list[Callable[[str, dict[str, Any] | None], None]] = []
 
     def __contains__(self, peer: object) -> bool:
         return peer in self._keys
@@ -62,13 +62,17 @@ class BondKeys(KeyStore):
         """Drop a bond; False where there was none."""
         was_there = self._keys.pop(peer, None) is not None
         if was_there:
-            self._changed(peer, None)
+            self._tell(peer, None)
         return was_there
 
     def clear(self) -> None:
         """Drop all bonds."""
         for peer in list(self._keys):
             self.forget(peer)
+
+    def _tell(self, peer: str, keys: dict[str, Any] | None) -> None:
+        for watcher in list(self.watchers):
+            watcher(peer, keys)
 
     async def delete(self, name: str) -> None:
         """See KeyStore."""
@@ -77,7 +81,7 @@ class BondKeys(KeyStore):
     async def update(self, name: str, keys: PairingKeys) -> None:
         """See KeyStore."""
         self._keys[name] = keys
-        self._changed(name, keys.to_dict())
+        self._tell(name, keys.to_dict())
 
     async def get(self, name: str) -> PairingKeys | None:
         """See KeyStore."""

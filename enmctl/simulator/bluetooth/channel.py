@@ -158,8 +158,7 @@ class _Guest(_Channel):
         peer, keys = words.get("peer"), words.get("keys")
         if isinstance(peer, str) and isinstance(keys, dict | None):
             self._server.air.keys.put(peer, keys)
-            for other in self._server.guests - {self}:
-                other.say(words)
+            self._server.tell(peer, keys, but=self)
 
 
 class AirServer:
@@ -189,17 +188,24 @@ class AirServer:
                 reason="port",
             ) from error
         self._port = self._server.sockets[0].getsockname()[1]
+        self.air.keys.watchers.append(self.tell)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._server is not None:
+            self.air.keys.watchers.remove(self.tell)
             self._server.close()
             for guest in list(self.guests):
                 guest.hang_up()
             await asyncio.gather(*(guest.gone for guest in self.guests))
             await self._server.wait_closed()
+
+    def tell(self, peer: str, keys: dict[str, Any] | None, *, but: _Guest | None = None) -> None:
+        """Tell all programs but one of a change of the bonds."""
+        for guest in self.guests - {but}:
+            guest.say({"peer": peer, "keys": keys})
 
     @property
     def address(self) -> str:
@@ -234,7 +240,8 @@ class _Visit(_Channel):
             if words.get(WELCOME) != VERSION or not isinstance(words.get("bonds"), dict):
                 self.hang_up()
                 return
-            self._keys = BondKeys(words["bonds"], lambda peer, keys: self.say({"peer": peer, "keys": keys}))
+            self._keys = BondKeys(words["bonds"])
+            self._keys.watchers.append(lambda peer, keys: self.say({"peer": peer, "keys": keys}))
             self.welcome.set_result(self._keys)
         elif isinstance(words.get("peer"), str):
             self._keys.put(words["peer"], words.get("keys"))

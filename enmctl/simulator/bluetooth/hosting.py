@@ -74,6 +74,7 @@ class BoardHost:
         self._advertised: Advertised | None = None
         self._said: Advertisement | None = None
         self._is_pairing = False
+        self._pairings = 0
         self._now = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._is_running = False
@@ -238,7 +239,7 @@ class BoardHost:
         connection.on(Connection.EVENT_DISCONNECTION, lambda _: self._on_disconnection(connection))
         connection.on(Connection.EVENT_PAIRING_START, self._on_pairing_start)
         connection.on(Connection.EVENT_PAIRING, lambda _: self._on_pairing(connection))
-        connection.on(Connection.EVENT_PAIRING_FAILURE, self._on_pairing_failure)
+        connection.on(Connection.EVENT_PAIRING_FAILURE, lambda _: self._on_pairing_failure(connection))
         connection.on(Connection.EVENT_CONNECTION_ENCRYPTION_CHANGE, lambda: self._on_encryption(connection))
         peer = connection.peer_address.to_string(with_type_qualifier=False)
         self._said = None
@@ -256,9 +257,12 @@ class BoardHost:
     def _on_pairing_start(self) -> None:
         self._is_pairing = True
 
-    def _on_pairing_failure(self, _reason: int) -> None:
+    def _on_pairing_failure(self, connection: Connection) -> None:
+        """Forget the try, for bumble would take the next one for a part of it."""
         self._is_pairing = False
+        self._pairings += 1
         self.passkey = ""
+        self._device.smp_manager.sessions.pop(connection.handle, None)
 
     def _on_pairing(self, connection: Connection) -> None:
         self._is_pairing = False
@@ -274,10 +278,13 @@ class BoardHost:
 
     def _pairing(self, connection: Connection) -> PairingConfig:
         del connection
-        return board_pairing(self.board.bonding, self._show)
+        this = self._pairings
 
-    def _show(self, digits: str) -> None:
-        self.passkey = digits
+        def show(digits: str) -> None:
+            if this == self._pairings:
+                self.passkey = digits
+
+        return board_pairing(self.board.bonding, show)
 
     def _is_bonded(self, address: hci.Address) -> bool:
         return str(address) in self._bonds

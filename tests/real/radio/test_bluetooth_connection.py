@@ -128,6 +128,17 @@ async def test_an_operation_that_is_not_answered_ends_by_the_short_timeout() -> 
             assert caught.value.reason == "no-answer"
 
 
+async def test_an_access_behind_many_writes_has_the_time_that_they_take() -> None:
+    settings = Settings(bluetooth_short_timeout=0.2, bluetooth_long_timeout=LIMIT)
+    async with rig(Timing(interval=0.02, per_event=1)) as air:
+        board, _ = await air.board()
+        async with (await air.radio(settings)).connect(ADDRESS) as connection:
+            for _ in range(24):
+                await connection.write(STREAM, b"x")
+            await connection.request(ECHO, b"")
+            assert board.count == 24
+
+
 async def test_a_lost_link_ends_every_wait_at_once(air: Rig) -> None:
     _, host = await air.board()
     async with (await air.radio()).connect(ADDRESS) as connection:

@@ -121,6 +121,10 @@ async def test_a_change_of_the_bonds_reaches_the_programs_that_are_there(air: Ri
             await asyncio.sleep(0.005)
     async with second.connect(ADDRESS) as connection:
         assert await connection.read(SECRET) == b""
+    air.air.keys.clear()
+    async with asyncio.timeout(LIMIT):
+        while await second.is_bonded(ADDRESS) or await first.is_bonded(ADDRESS):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.005)
 
 
 async def test_a_simulator_that_ends_loses_the_connections_and_is_found_again(air: Rig) -> None:

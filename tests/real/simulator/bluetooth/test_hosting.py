@@ -317,7 +317,6 @@ async def test_a_board_with_a_passkey_wants_the_digits_that_it_shows(air: Rig) -
             await connection.pair()
         assert caught.value.reason == "passkey-needed"
         assert host.passkey == ""
-    async with radio.connect(ADDRESS) as connection:
         await connection.pair(read_off)
         assert await connection.read(SECRET) == b""
     assert board.heard_of == ["bonded"]
