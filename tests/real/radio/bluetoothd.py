@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 DAEMON = shutil.which("dbus-daemon")
+needs_daemon = pytest.mark.skipif(DAEMON is None, reason="dbus-daemon is not installed")
 
 ADAPTER_PATH = "/org/bluez/hci0"
 ADAPTER, DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
@@ -53,7 +55,7 @@ class FakeDevice:
     """A device within reach.
 
     ``passkey`` is what it shows to whoever pairs, None for nothing; ``failures`` are what the next calls of Connect
-    are answered with; ``refusal`` what every access to its characteristics is.
+    are answered with; ``refusal`` what every access to its characteristics is; where it ``hangs``, none is.
     """
 
     address: str = "E7:12:34:56:78:9A"
@@ -65,6 +67,8 @@ class FakeDevice:
     knows_bond: bool = True
     failures: list[AnswerError] = field(default_factory=list)
     refusal: AnswerError | None = None
+    hangs: bool = False
+    disconnect_time: float = 0.0
     written: list[tuple[str, bytes, str]] = field(default_factory=list)
 
     @property
@@ -85,7 +89,6 @@ class FakeBluetoothd:
         self.devices: dict[str, FakeDevice] = {}
         self.calls: list[str] = []
         self.agent: tuple[str, str, str] | None = None
-        self.answers: dict[str, AnswerError] = {}
         self.stays_off = 0
         self.is_silent = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -127,16 +130,6 @@ class FakeBluetoothd:
             self._change(device.path, DEVICE, RSSI=Variant("n", device.rssi), Name=Variant("s", device.name))
         else:
             self._show(device, rssi=device.rssi)
-
-    def notify(self, device: FakeDevice, uuid: str, value: bytes) -> None:
-        self._change(self._characteristic(device, uuid), CHARACTERISTIC, Value=Variant("ay", value))
-
-    def _characteristic(self, device: FakeDevice, uuid: str) -> str:
-        return next(
-            path
-            for path, interfaces in self.objects.items()
-            if path.startswith(device.path) and interfaces.get(CHARACTERISTIC, {}).get("UUID") == Variant("s", uuid)
-        )
 
     def _show(self, device: FakeDevice, *, rssi: int | None) -> None:
         properties = {
@@ -221,8 +214,6 @@ class FakeBluetoothd:
 
     async def _answer(self, message: Message, handler: Any) -> None:
         try:
-            if (told := self.answers.pop(str(message.member), None)) is not None:
-                raise told
             result = await handler(message)
         except AnswerError as error:
             reply = Message.new_error(message, error.name, error.text)
@@ -288,6 +279,7 @@ class FakeBluetoothd:
 
     async def _on_bluez_device1_disconnect(self, message: Message) -> None:
         device = self.devices[str(message.path)]
+        await asyncio.sleep(device.disconnect_time)
         if self.property_of(device, "Connected"):
             self.drop(device)
 
@@ -333,6 +325,8 @@ class FakeBluetoothd:
         path = str(message.path)
         device = next(device for device in self.devices.values() if path.startswith(device.path))
         uuid = str(self.objects[path][CHARACTERISTIC]["UUID"].value)
+        if device.hangs:
+            raise asyncio.CancelledError
         if device.refusal is not None:
             raise device.refusal
         if uuid == SECRET and not device.is_bonded:
@@ -348,12 +342,9 @@ class FakeBluetoothd:
         device, uuid = self._access(message)
         data, options = message.body
         device.written.append((uuid, bytes(data), options["type"].value))
-        self.notify(device, uuid, bytes(data))
+        self._change(str(message.path), CHARACTERISTIC, Value=Variant("ay", bytes(data)))
 
     async def _on_bluez_gattcharacteristic1_startnotify(self, message: Message) -> None:
-        self._access(message)
-
-    async def _on_bluez_gattcharacteristic1_stopnotify(self, message: Message) -> None:
         self._access(message)
 
 
@@ -364,7 +355,12 @@ async def bluetoothd(folder: Path) -> AsyncGenerator[FakeBluetoothd]:
     configuration = folder / "bus.conf"
     configuration.write_text(CONFIGURATION.format(socket=folder / "bus"), encoding="utf-8")
     daemon = await asyncio.create_subprocess_exec(
-        DAEMON, "--nofork", "--print-address=1", f"--config-file={configuration}", stdout=subprocess.PIPE
+        DAEMON,
+        "--nofork",
+        "--print-address=1",
+        f"--config-file={configuration}",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     try:
         assert daemon.stdout is not None
@@ -385,3 +381,14 @@ async def bluetoothd(folder: Path) -> AsyncGenerator[FakeBluetoothd]:
 
 def address(folder: Path) -> str:
     return f"unix:path={folder / 'bus'}"
+
+
+async def let_bleak_go() -> None:
+    """Close the bus that bleak keeps for as long as the loop lasts."""
+    from bleak.backends.bluezdbus.manager import _global_instances
+
+    manager = _global_instances.pop(asyncio.get_running_loop(), None)
+    if manager is not None and manager._bus is not None:
+        manager._bus.disconnect()
+        if manager._bus_watcher_task is not None:
+            await asyncio.wait({manager._bus_watcher_task})

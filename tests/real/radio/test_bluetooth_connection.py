@@ -213,6 +213,7 @@ async def test_whoever_is_cancelled_while_closing_leaves_no_connection_behind() 
         closing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await closing
+        assert connection.lost.is_set()
         await until(lambda: board.peer is None)
 
 

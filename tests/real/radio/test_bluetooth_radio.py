@@ -186,6 +186,16 @@ async def test_a_board_that_was_forgotten_is_connected_to_only_once_it_is_heard_
     assert not await radio.forget(OTHER)
 
 
+async def test_what_a_board_said_before_it_was_connected_to_counts_no_more(air: Rig) -> None:
+    await air.board()
+    radio = await air.radio()
+    assert await radio.heard(at(ADDRESS), LIMIT)
+    async with radio.connect(ADDRESS):
+        assert ADDRESS not in radio.adverts
+    assert await radio.heard(at(ADDRESS), LIMIT)
+    assert ADDRESS in radio.adverts
+
+
 async def test_directed_advertising_is_heard_by_the_one_it_is_for(air: Rig) -> None:
     board, host = await air.board()
     radio = await air.radio()
@@ -213,8 +223,10 @@ async def test_whoever_is_cancelled_while_connecting_leaves_nothing_behind(air: 
     opening = asyncio.ensure_future(radio.open(ADDRESS))
     await until(lambda: not radio.is_listening)
     opening.cancel()
+    started = asyncio.get_running_loop().time()
     with pytest.raises(asyncio.CancelledError):
         await opening
+    assert asyncio.get_running_loop().time() - started < 1
     host.power(on=True)
     await asyncio.sleep(0.05)
     assert board.peer is None

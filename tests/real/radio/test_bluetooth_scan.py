@@ -153,13 +153,15 @@ async def test_listening_does_not_lose_the_time_that_others_take_to_connect(air:
     assert await radio.heard(at(ADDRESS), LIMIT)
     host.power(on=False)
     board.is_on = False
+    before = asyncio.ensure_future(radio.heard(at(OTHER), 0.15))
     connecting = asyncio.ensure_future(radio.open(ADDRESS, seconds=0.35))
     await until(lambda: not radio.is_listening)
-    hearing = asyncio.ensure_future(radio.heard(at(OTHER), 0.3))
+    hearing = asyncio.ensure_future(radio.heard(at(OTHER), 0.15))
     with pytest.raises((NoAnswerError, NotHeardError)):
         await connecting
     await air.board(EchoBoard(OTHER))
     assert await hearing is not None
+    assert await before is not None
 
 
 async def test_a_machine_without_bluetooth_says_so_and_what_to_do(air: Rig) -> None:

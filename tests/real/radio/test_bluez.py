@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,15 @@ from enmctl.errors import RadioError
 from enmctl.radio.bluetooth import (
     AttError,
     BluetoothRadio,
-    BondLostError,
-    BondNeededError,
     LinkLostError,
     NoAnswerError,
     NotHeardError,
     Notification,
-    PairingError,
 )
-from enmctl.radio.bluetooth import radio as radio_module
+from enmctl.radio.bluez import BluezBackend
 from enmctl.settings import Settings
 from tests.real.radio.bluetoothd import (
     CONTROL,
-    DAEMON,
     ECHO,
     SECRET,
     AnswerError,
@@ -34,41 +29,15 @@ from tests.real.radio.bluetoothd import (
     FakeDevice,
     address,
     bluetoothd,
+    let_bleak_go,
+    needs_daemon,
 )
 from tests.real.radio.waiting import LIMIT, until
+from tests.real.simulator.bluetooth.rig import SETTINGS
 
-pytestmark = pytest.mark.skipif(DAEMON is None, reason="dbus-daemon is not installed")
+pytestmark = needs_daemon
 
-SETTINGS = Settings(bluetooth_short_timeout=2, bluetooth_long_timeout=2)
 ADDRESS = FakeDevice.address
-
-
-@pytest.fixture
-async def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeBluetoothd]:
-    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address(tmp_path))
-    monkeypatch.setattr(radio_module, "FIRST_PAUSE", 0.01)
-    async with bluetoothd(tmp_path) as served:
-        served.add_adapter()
-        yield served
-        await let_bleak_go()
-
-
-async def let_bleak_go() -> None:
-    """Close the bus that bleak keeps for as long as the loop lasts."""
-    from bleak.backends.bluezdbus.manager import _global_instances
-
-    manager = _global_instances.pop(asyncio.get_running_loop(), None)
-    if manager is not None and manager._bus is not None:
-        manager._bus.disconnect()
-        if manager._bus_watcher_task is not None:
-            await asyncio.wait({manager._bus_watcher_task})
-
-
-@pytest.fixture
-async def radio(daemon: FakeBluetoothd) -> AsyncIterator[BluetoothRadio]:
-    assert daemon.objects
-    async with BluetoothRadio(SETTINGS) as opened:
-        yield opened
 
 
 def at(wanted: str) -> Any:
@@ -125,124 +94,6 @@ async def test_services_are_stale_until_the_device_is_removed(daemon: FakeBlueto
     async with radio.connect(ADDRESS, fresh=True) as connection:
         assert connection.characteristics == {CONTROL}
     assert "RemoveDevice hci0" in daemon.calls
-
-
-async def test_a_bonded_device_is_never_removed(daemon: FakeBluetoothd, radio: BluetoothRadio) -> None:
-    device = daemon.add_device(FakeDevice(is_bonded=True), known=True)
-    assert await radio.is_bonded(ADDRESS)
-    assert not await radio.forget(ADDRESS)
-    async with radio.connect(ADDRESS, fresh=True) as connection:
-        assert await connection.read(SECRET) == b""
-    assert device.is_bonded
-    assert "RemoveDevice hci0" not in daemon.calls
-    assert await radio.unpair(ADDRESS)
-    assert not device.is_bonded
-
-
-async def test_a_characteristic_for_the_bonded_says_so(daemon: FakeBluetoothd, radio: BluetoothRadio) -> None:
-    daemon.add_device(FakeDevice())
-    async with radio.connect(ADDRESS) as connection:
-        for access in (connection.read(SECRET), connection.request(SECRET, b""), connection.subscribe(SECRET)):
-            with pytest.raises(BondNeededError) as caught:
-                await access
-            assert caught.value.code is None
-
-
-async def test_a_board_without_digits_is_paired_with(daemon: FakeBluetoothd, radio: BluetoothRadio) -> None:
-    device = daemon.add_device(FakeDevice())
-    async with radio.connect(ADDRESS) as connection:
-        await connection.pair()
-        assert await connection.read(SECRET) == b""
-    assert device.is_bonded
-    assert await radio.is_bonded(ADDRESS)
-    assert daemon.agent is None
-
-
-async def test_a_person_is_asked_for_the_digits_that_a_board_shows(
-    daemon: FakeBluetoothd, radio: BluetoothRadio
-) -> None:
-    device = daemon.add_device(FakeDevice(passkey=123456))
-
-    async def right() -> int | None:
-        return 123456
-
-    async def wrong() -> int | None:
-        return 654321
-
-    async def nobody() -> int | None:
-        return None
-
-    async with radio.connect(ADDRESS) as connection:
-        for answer in (wrong, nobody):
-            with pytest.raises(PairingError) as caught:
-                await connection.pair(answer)
-            assert caught.value.reason == "pairing-failed"
-        with pytest.raises(PairingError) as caught:
-            await connection.pair()
-        assert caught.value.reason == "passkey-needed"
-        assert caught.value.remedy
-        await connection.pair(right)
-        assert device.is_bonded
-
-
-async def test_pairing_that_takes_too_long_is_cancelled(daemon: FakeBluetoothd, radio: BluetoothRadio) -> None:
-    daemon.add_device(FakeDevice(passkey=123456))
-
-    async def slow() -> int | None:
-        await asyncio.sleep(LIMIT)
-        return None
-
-    async with radio.connect(ADDRESS) as connection:
-        with pytest.raises(NoAnswerError):
-            await connection.pair(slow, seconds=0.1)
-    assert any(call.startswith("CancelPairing") for call in daemon.calls)
-    assert daemon.agent is None
-
-
-async def test_the_agent_answers_for_the_device_that_is_paired_with_alone(
-    daemon: FakeBluetoothd, radio: BluetoothRadio
-) -> None:
-    device = daemon.add_device(FakeDevice(passkey=1))
-    other = f"{device.path[:-2]}FF"
-    answers: dict[str, str] = {}
-
-    async def ask() -> int | None:
-        asked: list[tuple[str, str, list[Any]]] = [
-            ("RequestConfirmation", "ou", [device.path, 7]),
-            ("RequestConfirmation", "ou", [other, 7]),
-            ("RequestAuthorization", "o", [other]),
-            ("AuthorizeService", "os", [device.path, "00001800-0000-1000-8000-00805f9b34fb"]),
-            ("DisplayPasskey", "ouq", [device.path, 7, 0]),
-            ("RequestPasskey", "o", [other]),
-        ]
-        for member, signature, body in asked:
-            reply = await daemon.ask_agent(member, signature, body)
-            answers[f"{member} {body[0][-2:]}"] = reply.error_name or "yes"
-        return 1
-
-    async with radio.connect(ADDRESS) as connection:
-        await connection.pair(ask)
-    rejected = "org.bluez.Error.Rejected"
-    assert answers == {
-        "RequestConfirmation 9A": "yes",
-        "RequestConfirmation FF": rejected,
-        "RequestAuthorization FF": rejected,
-        "AuthorizeService 9A": rejected,
-        "DisplayPasskey 9A": "yes",
-        "RequestPasskey FF": rejected,
-    }
-
-
-async def test_a_bond_that_the_board_lost_is_told_as_that(daemon: FakeBluetoothd, radio: BluetoothRadio) -> None:
-    device = daemon.add_device(FakeDevice(is_bonded=True, knows_bond=False), known=True)
-    with pytest.raises(BondLostError) as caught:
-        await radio.open(ADDRESS)
-    assert caught.value.reason == "bond-lost"
-    assert await radio.unpair(ADDRESS)
-    async with radio.connect(ADDRESS) as connection:
-        await connection.pair()
-        assert await connection.read(SECRET) == b""
-    assert device.is_bonded
 
 
 async def test_a_connection_that_a_killed_run_left_is_ended(daemon: FakeBluetoothd, radio: BluetoothRadio) -> None:
@@ -314,6 +165,32 @@ async def test_a_link_that_is_lost_in_an_access_is_told_as_that(daemon: FakeBlue
             await reading
 
 
+async def test_an_access_that_is_never_answered_ends_with_the_link(daemon: FakeBluetoothd) -> None:
+    device = daemon.add_device(FakeDevice())
+    settings = Settings(bluetooth_short_timeout=LIMIT, bluetooth_long_timeout=2)
+    async with BluetoothRadio(settings) as radio, radio.connect(ADDRESS) as connection:
+        device.hangs = True
+        asyncio.get_running_loop().call_later(0.05, daemon.drop, device)
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(LinkLostError):
+            await connection.read(ECHO)
+        assert asyncio.get_running_loop().time() - started < 1
+
+
+async def test_whoever_is_cancelled_while_closing_still_waits_for_the_end(
+    daemon: FakeBluetoothd, radio: BluetoothRadio
+) -> None:
+    device = daemon.add_device(FakeDevice(disconnect_time=0.1))
+    connection = await radio.open(ADDRESS)
+    closing = asyncio.ensure_future(connection.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert connection.lost.is_set()
+    assert not daemon.property_of(device, "Connected")
+
+
 async def test_nobody_hears_a_device_that_is_not_there(daemon: FakeBluetoothd) -> None:
     async with BluetoothRadio(Settings(bluetooth_long_timeout=0.2)) as radio:
         with pytest.raises(NotHeardError):
@@ -354,6 +231,16 @@ async def test_the_adapter_is_switched_off_and_on_again(daemon: FakeBluetoothd) 
     async with BluetoothRadio(settings) as radio, radio.connect(ADDRESS) as connection:
         assert await connection.read(ECHO) == b""
     assert daemon.calls.count("Set hci0") == 2
+
+
+async def test_switching_it_off_and_on_takes_until_it_is_on(daemon: FakeBluetoothd) -> None:
+    daemon.stays_off = 1
+    backend = BluezBackend("")
+    assert await backend.power_cycle()
+    assert daemon.objects["/org/bluez/hci0"]["org.bluez.Adapter1"]["Powered"].value
+    daemon.objects.clear()
+    assert not await backend.power_cycle()
+    await backend.close()
 
 
 async def test_without_bluetoothd_or_without_a_bus_it_says_what_to_do(

@@ -9,8 +9,9 @@ import pytest
 from enmctl.radio.bluetooth import Connection, LinkLostError
 from enmctl.simulator.bluetooth import backend as backend_module
 from enmctl.simulator.bluetooth.air import Timing
+from enmctl.simulator.nordic.contract import Notify
 from tests.real.radio.waiting import LIMIT, until
-from tests.real.simulator.bluetooth.echo import ADDRESS, ECHO, STREAM, STREAM_EVERY, EchoBoard
+from tests.real.simulator.bluetooth.echo import ADDRESS, ECHO, INDICATED, STREAM, STREAM_EVERY, EchoBoard
 from tests.real.simulator.bluetooth.rig import rig
 
 
@@ -64,6 +65,18 @@ async def test_both_ways_have_their_own_room() -> None:
             echoed = [await connection.wait(LIMIT) for _ in range(20)]
             assert [bytes([number]) for number in range(20)] == [each.data for each in echoed if each]
             assert 0.02 * 9 <= asyncio.get_running_loop().time() - started < 0.02 * 13 + 0.3
+
+
+async def test_an_indication_waits_until_the_one_before_is_confirmed() -> None:
+    async with rig(Timing(interval=0.02)) as air:
+        _, host = await air.board()
+        async with (await air.radio()).connect(ADDRESS) as connection:
+            await connection.subscribe(INDICATED)
+            started = asyncio.get_running_loop().time()
+            host.carry_out([Notify(INDICATED, bytes([number])) for number in range(5)])
+            told = [await connection.wait(LIMIT) for _ in range(5)]
+            assert [each.data for each in told if each] == [bytes([number]) for number in range(5)]
+            assert asyncio.get_running_loop().time() - started >= 4 * 0.02
 
 
 async def test_a_writer_has_to_wait_when_too_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:

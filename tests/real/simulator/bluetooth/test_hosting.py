@@ -323,6 +323,18 @@ async def test_a_board_with_a_passkey_wants_the_digits_that_it_shows(air: Rig) -
     assert host.passkey == ""
 
 
+async def test_a_board_with_a_passkey_is_not_content_with_a_bond_that_nobody_vouched_for(air: Rig) -> None:
+    board = EchoBoard(bonding=Bonding.JUST_WORKS)
+    await air.board(board)
+    radio = await air.radio()
+    async with radio.connect(ADDRESS) as connection:
+        await connection.pair()
+    board.bonding = Bonding.PASSKEY
+    async with radio.connect(ADDRESS) as connection:
+        with pytest.raises(BondNeededError):
+            await connection.read(SECRET)
+
+
 async def test_like_bluez_it_can_pair_unasked_where_no_digits_are_needed(air: Rig) -> None:
     board = EchoBoard(bonding=Bonding.JUST_WORKS)
     await air.board(board)
