@@ -19,6 +19,7 @@ from bumble import hci, ll
 from bumble.link import LocalLink
 
 from enmctl.simulator.bluetooth.bonds import BondKeys
+from enmctl.simulator.bluetooth.quiet import quiet_bumble
 
 if TYPE_CHECKING:
     from bumble.controller import Controller
@@ -210,6 +211,7 @@ class Air(LocalLink):
     controllers: set[Controller]
 
     def __init__(self, timing: Timing | None = None) -> None:
+        quiet_bumble()
         super().__init__()  # type: ignore[no-untyped-call] # bumble's has no annotation
         self.timing = timing or Timing()
         self.keys = BondKeys()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from enmctl.radio.bluetooth.backend import Passkey
@@ -10,11 +9,10 @@ from enmctl.radio.bluetooth.translation import translated
 from enmctl.simulator.bluetooth.air import Air
 from enmctl.simulator.bluetooth.backend import Stack, VirtualClient, VirtualScanner
 from enmctl.simulator.bluetooth.central import AirPlug, Central, Plug
+from enmctl.simulator.bluetooth.quiet import quiet_bumble
 
 if TYPE_CHECKING:
     from bleak import BleakClient
-
-LOG = logging.getLogger(__name__)
 
 
 class VirtualRadio:
@@ -27,7 +25,7 @@ class VirtualRadio:
     """
 
     def __init__(self, plug: Plug, *, keeps_services: bool = False, pairs_by_itself: bool = False) -> None:
-        _quiet_bumble()
+        quiet_bumble()
         self._central = Central(plug)
         self._stack = stack = Stack(self._central, keeps_services=keeps_services, pairs_by_itself=pairs_by_itself)
         self.scanner: type[VirtualScanner] = type("VirtualScanner", (VirtualScanner,), {"stack": stack})
@@ -74,17 +72,3 @@ class VirtualRadio:
 def radio_on(air: Air, *, keeps_services: bool = False, pairs_by_itself: bool = False) -> VirtualRadio:
     """An adapter on an air in this program."""
     return VirtualRadio(AirPlug(air), keeps_services=keeps_services, pairs_by_itself=pairs_by_itself)
-
-
-def _quiet_bumble() -> None:
-    """Keep bumble's own log off the terminal: its warnings are told at debug level, as ours."""
-    logger = logging.getLogger("bumble")
-    logger.propagate = False
-    logger.setLevel(logging.WARNING)
-    if not any(isinstance(handler, _ToDebug) for handler in logger.handlers):
-        logger.addHandler(_ToDebug())
-
-
-class _ToDebug(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        LOG.debug("%s: %s", record.name, record.getMessage())

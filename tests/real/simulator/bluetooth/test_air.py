@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
@@ -134,3 +135,16 @@ async def test_fifty_boards_are_all_heard() -> None:
         radio = await air.radio()
         radio.listen(lambda advert: heard.add(advert.address))
         await until(lambda: heard == addresses)
+
+
+async def test_what_bumble_logs_does_not_reach_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("bumble")
+    logger.propagate, logger.handlers = True, []
+    terminal = logging.StreamHandler()
+    logging.getLogger().addHandler(terminal)
+    try:
+        async with rig():
+            logging.getLogger("bumble.controller").warning("chatter")
+    finally:
+        logging.getLogger().removeHandler(terminal)
+    assert capfd.readouterr() == ("", "")
