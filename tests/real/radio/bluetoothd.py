@@ -390,5 +390,5 @@ async def let_bleak_go() -> None:
     manager = _global_instances.pop(asyncio.get_running_loop(), None)
     if manager is not None and manager._bus is not None:
         manager._bus.disconnect()
-        if manager._bus_watcher_task is not None:
-            await asyncio.wait({manager._bus_watcher_task})
+        if (watcher := getattr(manager, "_bus_watcher_task", None)) is not None:  # since bleak 3.1
+            await asyncio.wait({watcher})
