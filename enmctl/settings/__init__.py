@@ -120,7 +120,7 @@ class Settings:
         default="1",
         unit="s",
         original=True,
-        meaning="The limit of one Bluetooth GATT operation; no effect yet, for no board type uses Bluetooth.",
+        meaning="The limit of one Bluetooth GATT operation.",
     )
     bluetooth_long_timeout: float = setting(
         "ENM_BLUETOOTH_LONG_TIMEOUT",
@@ -128,8 +128,8 @@ class Settings:
         default="10",
         unit="s",
         original=True,
-        meaning="The limit of a one-off Bluetooth scan, of a connect, and of the wait for an ordinary notification; "
-        "no effect yet.",
+        meaning="The limit of a one-off Bluetooth scan, of one try at a connection, and of the wait for an ordinary "
+        "notification.",
     )
     avahi_timeout: float = setting(
         "ENM_AVAHI_TIMEOUT",
@@ -262,6 +262,35 @@ class Settings:
         kind=count(1, 64),
         default="4",
         meaning="How many transfers run at once over Wi-Fi.",
+    )
+    bluetooth_adapter: str = setting(
+        "ENM_BLUETOOTH_ADAPTER",
+        kind=matching(
+            r"hci[0-9]{1,3}|simulated:127\.0\.0\.1:[0-9]{1,5}", "an adapter like hci0, or simulated:127.0.0.1:PORT"
+        ),
+        default="",
+        factory=str,
+        meaning="The Bluetooth adapter; unset: the first that is switched on (Linux), or the machine's own.",
+    )
+    bluetooth_concurrency: int = setting(
+        "ENM_BLUETOOTH_CONCURRENCY",
+        kind=count(1, 16),
+        default="2",
+        meaning="How many transfers run at once over Bluetooth.",
+    )
+    bluetooth_scan_while_connected: bool = setting(
+        "ENM_BLUETOOTH_SCAN_WHILE_CONNECTED",
+        kind=FLAG,
+        default="on",
+        meaning="Off: while a Bluetooth board is connected no others are looked for, and its transfer has the air to "
+        "itself.",
+    )
+    bluetooth_power_cycle_after: int = setting(
+        "ENM_BLUETOOTH_POWER_CYCLE_AFTER",
+        kind=count(0, 1000),
+        default="5",
+        meaning="After so many failed Bluetooth connections in a row the adapter is switched off and on (Linux); "
+        "0: never.",
     )
     download_concurrency: int = setting(
         "ENM_DOWNLOAD_CONCURRENCY",
