@@ -190,6 +190,17 @@ class DiscoveredBoard:
         """The board's key; a board that names no application counts for application 0."""
         return BoardKey(self.application_id or 0, self.local_id)
 
+    @property
+    def place(self) -> tuple[Radio, tuple[str, ...], int | None]:
+        """Where it is; a bootloader at one place may be taken for boards of several types."""
+        return self.radio, self.addresses, self.port
+
+    @property
+    def short_name(self) -> str:
+        """What stands in the brackets of its name, as a micro:bit shows it on its LEDs; else the whole name."""
+        _, bracket, inside = self.name.partition("[")
+        return inside.rstrip("]") if bracket else self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Device:

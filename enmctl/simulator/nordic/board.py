@@ -170,6 +170,11 @@ class NordicBoard:
             return self._program.mode
         return "starting" if self._starting is not None else "dead"
 
+    @property
+    def stays_away(self) -> bool:
+        """Whether it was made not to come back from its last reset."""
+        return self._return.never
+
     def tick(self, now: float) -> list[Effect]:
         """Do what is due."""
         self.machine.flash.settle(now)

@@ -76,6 +76,10 @@ class Interfering:
         """The steps that were reached so far, whether a fault came there or not."""
         return frozenset(self._watch.seen)
 
+    def forget_seen(self) -> None:
+        """Begin anew to note which steps are reached."""
+        self._watch.seen.clear()
+
     def passes(self, link: Link, sent: Downstream, now: float) -> bool:
         """Something is about to reach the board; whether it still does."""
         self._watch.see(sent)
@@ -133,7 +137,7 @@ class Interfering:
             kinds |= {FaultKind.LAST_WITH_RECEIPT}
         items = [item]
         for fault in self._hits(kinds, now):
-            items = self._changed(fault, items, now)
+            items = self._changed(fault, items, now) if items else []
         return items
 
     def _is_receipt(self, item: Notify) -> bool:

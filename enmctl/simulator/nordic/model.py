@@ -205,7 +205,7 @@ class Model:
         """What is not done on a connection but to it."""
         if isinstance(operation, Heard):
             if operation.seconds <= 0:
-                return self._said(operation.mode) is not None
+                return self._mode_said(operation.mode)
             self._park(operation, operation.seconds)
             self._look()
             return _PARKED
@@ -265,7 +265,7 @@ class Model:
             self._inbox.clear()
             self._step(value=False)
         elif isinstance(operation, Heard):
-            self._step(value=False)
+            self._step()
         elif operation is not None:
             self._give_up()
             self._step(error=LinkTimeoutError("the board does not answer"))
@@ -340,7 +340,7 @@ class Model:
     def _look(self) -> None:
         """See whether what is waited for can be heard now, and have a scan find it."""
         operation = self._operation
-        if isinstance(operation, Heard) and self._said(operation.mode) is not None:
+        if isinstance(operation, Heard) and self._mode_said(operation.mode) is not None:
             delay = min(self.timing.finding, operation.seconds / 2)
             self.clock.at(self.clock.now + delay, lambda: self._heard(operation))
         elif isinstance(operation, Open) and self._link is None and self._said(operation.mode) is not None:
@@ -348,9 +348,14 @@ class Model:
             self.clock.at(self.clock.now + delay, lambda: self._connect(operation))
 
     def _heard(self, operation: Heard) -> None:
-        if self._operation is operation and self._said(operation.mode) is not None:
+        if self._operation is operation and (mode := self._mode_said(operation.mode)) is not None:
             self._unpark()
-            self._step(value=True)
+            self._step(mode)
+
+    def _mode_said(self, wanted: BoardMode | None) -> BoardMode | None:
+        """The mode in which the board shows itself to this central, if it is the wanted one or any is."""
+        modes = [wanted] if wanted is not None else list(BoardMode)
+        return next((mode for mode in modes if self._said(mode) is not None), None)
 
     def _said(self, mode: BoardMode) -> Advertisement | None:
         """What the board says to this central, if it is in that mode."""
@@ -388,4 +393,4 @@ class Model:
 
 
 def _copy(memory: Memory) -> Memory:
-    return replace(memory, extra=dict(memory.extra))
+    return replace(memory)

@@ -318,7 +318,10 @@ class SecureBootloader(Program):
         return []
 
     def _executed_data(self, now: float) -> list[Effect]:
-        """An object is in the flash; after the last one the image is judged, and the chip resets in any case."""
+        """An object is in the flash; after the last one the image is judged, and the chip resets in any case.
+
+        The answer goes at once, and the peer is let go when the judgement is in the flash (nrf_dfu_req_handler.c).
+        """
         self.machine.flash.settle(now)
         if self._init is None or self.offset != self._init.size:
             return self._say(EXECUTE, bytes([SUCCESS]))
@@ -328,8 +331,8 @@ class SecureBootloader(Program):
             self._install(self._init, image)
         self._forget_all()
         self._save(now)
-        answer = bytes([SUCCESS]) if right else bytes((EXTENDED, VERIFICATION_FAILED))
-        return [*self._say(EXECUTE, answer), *self._close(now)]
+        self._deadline = self.machine.flash.free_at
+        return self._say(EXECUTE, bytes([SUCCESS]) if right else bytes((EXTENDED, VERIFICATION_FAILED)))
 
     def _install(self, init: Init, image: bytes) -> None:
         """Leave a word for the next start: from where the image is to be put into place."""

@@ -176,10 +176,10 @@ def test_a_board_is_waited_for_until_it_comes() -> None:
     model = Model(board_of(MICROBIT))
     model.clock.at(3.0, lambda: model.air.power(on=True))
     results = brought(model, Heard(BOOTLOADER, 1.0), Heard(BOOTLOADER, 0.0), Heard(BOOTLOADER, 10.0), OPEN)
-    assert results[:3] == [False, False, True]
+    assert results[:3] == [None, None, BOOTLOADER]
     assert model.now() == pytest.approx(3.0 + 0.2 + 0.1 + 0.3)
-    assert brought(model, Close(), Heard(BOOTLOADER, 0.0)) == [None, True]
-    assert brought(model, Heard(APPLICATION, 1.0)) == [False]
+    assert brought(model, Close(), Heard(BOOTLOADER, 0.0)) == [None, BOOTLOADER]
+    assert brought(model, Heard(None, 1.0), Heard(APPLICATION, 1.0)) == [BOOTLOADER, None]
 
 
 def test_opening_again_closes_the_connection_before() -> None:
@@ -271,7 +271,7 @@ def test_a_link_that_breaks_is_lost_to_both_after_a_while() -> None:
 
 
 def test_news_is_collected_and_memory_is_kept_as_it_was_written_down() -> None:
-    memory = Memory(sent=1, extra={"a": "1"})
+    memory = Memory(sent=1, sha256="a")
     model = Model(board_of(MICROBIT), memory=memory)
     step = Step(Stage.TRANSFERRING, 1, 2)
 
@@ -279,12 +279,12 @@ def test_news_is_collected_and_memory_is_kept_as_it_was_written_down() -> None:
         yield Tell(step)
         memory.sent = 2
         yield Keep()
-        memory.sent, memory.extra["a"] = 3, "2"
+        memory.sent, memory.sha256 = 3, "b"
         return "done"
 
     assert model.run(transfer()) == "done"
     assert model.steps == [step]
-    assert model.kept == Memory(sent=2, extra={"a": "1"})
+    assert model.kept == Memory(sent=2, sha256="a")
 
 
 def test_a_killed_program_does_nothing_more_and_its_connection_ends() -> None:
