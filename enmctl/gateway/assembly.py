@@ -12,6 +12,8 @@ from enmctl.gateway.crew import Crew
 from enmctl.gateway.device_log import DeviceLog
 from enmctl.gateway.discovery import Discovery
 from enmctl.gateway.gateway import Gateway
+from enmctl.gateway.memories import StoredMemories
+from enmctl.gateway.reach import OUTSIDE, Reach
 from enmctl.gateway.signals import Signals
 from enmctl.gateway.telling import Teller
 from enmctl.gateway.update_lock import UpdateLock
@@ -24,7 +26,11 @@ from enmctl.store import StoreThread
 
 @asynccontextmanager
 async def assembled(
-    settings: Settings, source: Source, drivers: Mapping[str, BoardDriver], *, loopback_only: bool = False
+    settings: Settings,
+    source: Source,
+    drivers: Mapping[str, BoardDriver],
+    *,
+    reach: Reach = OUTSIDE,
 ) -> AsyncGenerator[Gateway]:
     """A gateway whose parts run and whose loop does not turn yet; its radios are still closed.
 
@@ -37,13 +43,19 @@ async def assembled(
         signals, gate = Signals(), Gate()
         lock = UpdateLock([settings.lock_file, settings.balena_lock_file], store)
         await lock.clear_leftovers()
-        places = {Radio.WIFI: settings.wifi_concurrency}
+        places = {Radio.WIFI: settings.wifi_concurrency, Radio.BLUETOOTH: settings.bluetooth_concurrency}
         workers = Workers(places, lock=lock, gate=gate, ended=signals.wake)
         discovery = Discovery(
-            settings, drivers, changed=signals.wake, is_busy=workers.is_busy, loopback_only=loopback_only
+            settings,
+            drivers,
+            changed=signals.wake,
+            is_busy=workers.is_busy,
+            reach=reach,
         )
+        memories = StoredMemories(store)
         for driver in drivers.values():
-            driver.locate = discovery.locate
+            driver.surroundings.locate = discovery.locate
+            driver.surroundings.memories = memories
 
         def now() -> float:
             return crew.now()
@@ -64,7 +76,7 @@ async def assembled(
             lock=lock,
             signals=signals,
             downloads=asyncio.Semaphore(settings.download_concurrency),
-            loopback_only=loopback_only,
+            reach=reach,
         )
         gateway = Gateway(crew)
         await gateway.begin()

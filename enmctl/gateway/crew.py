@@ -12,6 +12,7 @@ from enmctl.errors import EnmError
 from enmctl.firmware.cache import AssetCache
 from enmctl.gateway.device_log import DeviceLog
 from enmctl.gateway.discovery import Discovery
+from enmctl.gateway.reach import OUTSIDE, Reach
 from enmctl.gateway.signals import Signals
 from enmctl.gateway.telling import Teller
 from enmctl.gateway.update_lock import UpdateLock
@@ -44,7 +45,7 @@ class Watcher:
 class Crew:
     """Everything that work on boards needs.
 
-    ``live`` has a row for each board in hand. With ``loopback_only`` nothing beyond this machine is touched.
+    ``live`` has a row for each board in hand. ``reach`` is what it may touch.
     """
 
     settings: Settings
@@ -60,7 +61,7 @@ class Crew:
     lock: UpdateLock
     signals: Signals
     downloads: asyncio.Semaphore
-    loopback_only: bool = False
+    reach: Reach = OUTSIDE
     desired: Desired = field(default_factory=Desired)
     live: dict[BoardKey, Live] = field(default_factory=dict)
     watcher: Watcher = field(default_factory=Watcher)

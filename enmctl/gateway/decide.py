@@ -26,6 +26,7 @@ from enmctl.gateway.actions import (
 from enmctl.models import (
     Application,
     BoardKey,
+    BoardMode,
     Desired,
     Device,
     DeviceStatus,
@@ -83,7 +84,7 @@ class Stored:
 
 
 def decide(desired: Desired, seen: Mapping[BoardKey, Seen], stored: Stored, now: float) -> list[Action]:
-    """All that should be done now.
+    """All that should be done now; boards that wait in their bootloaders come first.
 
     Args:
         desired: the source's last answer.
@@ -92,6 +93,7 @@ def decide(desired: Desired, seen: Mapping[BoardKey, Seen], stored: Stored, now:
         now: seconds since the epoch.
     """
     actions: list[Action] = []
+    stranded: list[Action] = []
     taken: set[BoardKey] = set()
     for device in stored.devices:
         key = device.key
@@ -99,13 +101,15 @@ def decide(desired: Desired, seen: Mapping[BoardKey, Seen], stored: Stored, now:
             taken.add(key)
         current = _take_up(device, desired, stored, actions)
         if current is not None and key is not None and key not in stored.busy:
-            action = _for_device(current, key, seen.get(key), stored, now)
+            here = seen.get(key)
+            action = _for_device(current, key, here, stored, now)
             if action is not None:
-                actions.append(action)
+                is_stranded = here is not None and here.board.mode is BoardMode.BOOTLOADER
+                (stranded if is_stranded else actions).append(action)
     if stored.heard:
         actions.extend(_for_strangers(desired, stored))
         actions.extend(_for_boards(desired, seen, taken, stored))
-    return actions
+    return stranded + actions
 
 
 def _take_up(device: Device, desired: Desired, stored: Stored, actions: list[Action]) -> Device | None:
@@ -180,11 +184,19 @@ def _news(device: Device, listed: ListedDevice, desired: Desired, stored: Stored
 def _work(device: Device, key: BoardKey, board: DiscoveredBoard, now: float) -> Action | None:
     if device.restart_wanted:
         return Restart(device.uuid, key)
+    if board.mode is BoardMode.BOOTLOADER:
+        return _bring_out(device, key, now)
     if is_on_target(device) and not _runs_another_commit(device, board):
         return Configure(device.uuid, key) if needs_configuring(device) and may_try(device, now) else None
     if device.target_commit is not None and (may_try(device, now) or board.version == device.target_commit):
         return Update(device.uuid, key, device.target_commit)
     return None
+
+
+def _bring_out(device: Device, key: BoardKey, now: float) -> Action | None:
+    """Send a board its target that waits in its bootloader: whatever it ran, it has no whole program now."""
+    wanted = device.target_commit or device.commit
+    return Update(device.uuid, key, wanted) if wanted is not None and may_try(device, now) else None
 
 
 def is_on_target(device: Device) -> bool:

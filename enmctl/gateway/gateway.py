@@ -119,10 +119,16 @@ class Gateway:
             return actions
 
     async def _open_radios(self) -> None:
-        """Try a radio again that could not be opened; without it, all else goes on. A pause keeps it closed."""
-        if not self.crew.discovery.is_listening and self.crew.gate.is_open:
+        """Open the radios that reach the applications' boards, and try those again that could not be opened.
+
+        Without one, all else goes on. A pause keeps them closed.
+        """
+        discovery = self.crew.discovery
+        types = {application.board_type for application in self.crew.desired.applications.values()}
+        wanted = discovery.wanted(types)
+        if self.crew.gate.is_open and not wanted <= set(discovery.open_radios):
             try:
-                await self.crew.discovery.start()
+                await discovery.start(wanted)
             except RadioError as error:
                 self._say_once("radio", str(error))
 
@@ -134,6 +140,7 @@ class Gateway:
         crew = self.crew
         in_hand_before = crew.workers.busy
         devices = await crew.store.call(Store.devices, deleted=None)
+        crew.discovery.know(devices)
         stored = Stored(
             devices=devices,
             busy=in_hand_before | crew.workers.busy,

@@ -17,12 +17,12 @@ from enmctl.gateway.configuring import restart_board
 from enmctl.gateway.control import Job, JobKind
 from enmctl.gateway.crew import Crew
 from enmctl.gateway.decide import Seen, commit_of
-from enmctl.gateway.naming import find_device
+from enmctl.gateway.naming import find_device, is_called
 from enmctl.gateway.provisioning import Provisioning
 from enmctl.gateway.showing import Listener, Showing
 from enmctl.gateway.standing import settle
 from enmctl.gateway.updating import transfer
-from enmctl.models import AttemptKind, BoardKey, Device, DiscoveredBoard, Outcome, Stage, Step
+from enmctl.models import AttemptKind, BoardKey, Device, DiscoveredBoard, Outcome, Radio, Stage, Step
 from enmctl.store import Store
 
 
@@ -76,7 +76,7 @@ async def find_target(crew: Crew, job: Job) -> Target:
 
 
 def _heard_as(crew: Crew, word: str) -> DiscoveredBoard | None:
-    here = [seen for seen in crew.discovery.boards.values() if word in (seen.board.local_id, seen.board.name)]
+    here = [seen for seen in crew.discovery.boards.values() if is_called(seen.board, word)]
     if len(here) > 1:
         raise UsageError(
             f"{len(here)} boards are called {word!r}", remedy="name one: " + ", ".join(seen.board.name for seen in here)
@@ -97,7 +97,7 @@ def _alone(here: Seen) -> DiscoveredBoard:
 
 def _at_address(crew: Crew, word: str) -> DiscoveredBoard | None:
     board = next((board for driver in crew.drivers.values() if (board := driver.at_address(word))), None)
-    if board is not None and crew.loopback_only:
+    if board is not None and crew.reach.loopback_only:
         refuse_unless_simulated(board, word)
     return board
 
@@ -108,7 +108,7 @@ def refuse_unless_simulated(board: DiscoveredBoard, word: str) -> None:
     Raises:
         UsageError: it is beyond.
     """
-    if not all(map(_is_loopback, board.addresses)):
+    if board.radio is Radio.WIFI and not all(map(_is_loopback, board.addresses)):
         raise UsageError(f"{word} is a real address", remedy="a simulated world has only this machine's own")
 
 

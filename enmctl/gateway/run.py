@@ -19,6 +19,7 @@ from enmctl.gateway.assembly import assembled
 from enmctl.gateway.decide import is_on_target, needs_configuring
 from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.instance import Instance
+from enmctl.gateway.reach import OUTSIDE, Reach
 from enmctl.gateway.steward import Steward, pause_left
 from enmctl.models import BoardKey, Device
 from enmctl.settings import Settings
@@ -41,7 +42,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, loopback_only: bool = False) -> AsyncGenerator[Running]:
+async def running(settings: Settings, *, reach: Reach = OUTSIDE) -> AsyncGenerator[Running]:
     """A whole gateway at work; leaving ends it in order.
 
     Raises:
@@ -52,7 +53,7 @@ async def running(settings: Settings, *, loopback_only: bool = False) -> AsyncGe
     check_exposure(settings)
     with Instance.hold(settings.database) as instance:
         source = open_source(settings, board_types())
-        async with assembled(settings, source, drivers(settings), loopback_only=loopback_only) as gateway:
+        async with assembled(settings, source, drivers(settings), reach=reach) as gateway:
             steward = Steward(gateway)
             async with ApiServer(steward, settings) as api:
                 steward.api_address = api.address
@@ -85,13 +86,13 @@ async def _turned(gateway: Gateway) -> AsyncGenerator[None]:
         await gateway.say_farewell()
 
 
-async def run(settings: Settings, *, loopback_only: bool = False) -> None:
+async def run(settings: Settings, *, reach: Reach = OUTSIDE) -> None:
     """Run until SIGTERM or Ctrl-C, then end at a safe point.
 
     What is there by then is kept from the garbage collector, which else walks it again and again for nothing: it stays
     until the end. This is for a process that does nothing else.
     """
-    async with _stop_asked() as stop, running(settings, loopback_only=loopback_only):
+    async with _stop_asked() as stop, running(settings, reach=reach):
         gc.collect()
         gc.freeze()
         await stop.wait()
@@ -116,7 +117,7 @@ async def _stop_asked() -> AsyncGenerator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-async def run_once(settings: Settings, *, loopback_only: bool = False) -> ExitCode:
+async def run_once(settings: Settings, *, reach: Reach = OUTSIDE) -> ExitCode:
     """One bounded pass from nothing: listen, decide, carry it all out, report. SIGTERM and Ctrl-C end it as ``run``.
 
     Returns:
@@ -129,7 +130,7 @@ async def run_once(settings: Settings, *, loopback_only: bool = False) -> ExitCo
     """
     loop = asyncio.get_running_loop()
     async with _stop_asked() as stop:
-        working = loop.create_task(_pass(settings, loopback_only=loopback_only), name="pass")
+        working = loop.create_task(_pass(settings, reach), name="pass")
         stopping = loop.create_task(stop.wait(), name="stop-asked")
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -143,10 +144,10 @@ async def run_once(settings: Settings, *, loopback_only: bool = False) -> ExitCo
             await asyncio.gather(working, stopping, return_exceptions=True)
 
 
-async def _pass(settings: Settings, *, loopback_only: bool) -> ExitCode:
+async def _pass(settings: Settings, reach: Reach) -> ExitCode:
     with Instance.hold(settings.database):
         source = open_source(settings, board_types())
-        async with assembled(settings, source, drivers(settings), loopback_only=loopback_only) as gateway:
+        async with assembled(settings, source, drivers(settings), reach=reach) as gateway:
             if await gateway.crew.store.call(pause_left, gateway.crew.now()):
                 raise BusyError("the gateway is paused", remedy="go on with: enmctl resume", reason="paused")
             if (locked := gateway.crew.lock.foreign()) is not None:

@@ -127,15 +127,17 @@ async def transfer(
     """
     driver = crew.drivers[board.board_type]
     await showing.show(Step(Stage.QUEUED))
-    async with crew.workers.place(driver.radio) as give_back:
+    async with crew.workers.place(driver.radio) as place:
         if wanted is not None and (await device_of(crew, wanted[0])).target_commit != wanted[1]:
             raise SupersededError(f"{wanted[1][:8]} is not the target any more")
         limit = crew.settings.update_timeout
         try:
             async with asyncio.timeout(limit), aclosing(driver.update(board, firmware, config)) as steps:
                 async for step in steps:
-                    if step.stage not in (Stage.CHECKING, Stage.TRANSFERRING):
-                        await give_back()
+                    if step.stage in (Stage.CHECKING, Stage.TRANSFERRING):
+                        await place.take()
+                    else:
+                        await place.give_back()
                     if step.proof is not None:
                         return step.proof, step.version
                     await showing.show(step)

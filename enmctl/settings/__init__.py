@@ -292,6 +292,13 @@ class Settings:
         meaning="After so many failed Bluetooth connections in a row the adapter is switched off and on (Linux); "
         "0: never.",
     )
+    bluetooth_gone_after: float = setting(
+        "ENM_BLUETOOTH_GONE_AFTER",
+        kind=seconds(0.1),
+        default="30",
+        unit="s",
+        meaning="A Bluetooth board that is not heard for so long counts as offline.",
+    )
     download_concurrency: int = setting(
         "ENM_DOWNLOAD_CONCURRENCY",
         kind=count(1, 64),

@@ -44,6 +44,7 @@ OTHER: dict[str, tuple[str, object]] = {
     "bluetooth_concurrency": ("3", 3),
     "bluetooth_scan_while_connected": ("off", False),
     "bluetooth_power_cycle_after": ("0", 0),
+    "bluetooth_gone_after": ("2.5", 2.5),
     "download_concurrency": ("3", 3),
     "update_timeout": ("60", 60.0),
     "connect_timeout": ("1", 1.0),

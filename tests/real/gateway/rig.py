@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from enmctl.gateway.control import DeviceView
+from enmctl.gateway.reach import ON_LOOPBACK
 from enmctl.gateway.run import Running, running
 from enmctl.models import Device
 from enmctl.settings import Settings
@@ -52,8 +52,11 @@ QUICK: dict[str, Any] = {
 
 
 def application_id() -> int:
-    """An application that no other test on this machine has, for loopback multicast is one room."""
-    return random.randrange(1_000_000, 2_000_000_000)
+    """An application that no other test on this machine has, for loopback multicast is one room.
+
+    From the system's own chance: libraries that seed ``random`` would give several processes the same ones.
+    """
+    return 1_000_000 + secrets.randbelow(2_000_000_000)
 
 
 @dataclass
@@ -75,7 +78,7 @@ class Rig:
             "mdns": self.mdns,
             "application_id": self.app,
         }
-        board = SimulatedEsp8266(local_id=local_id or str(random.randrange(1, 1 << 24)), **(known | options))
+        board = SimulatedEsp8266(local_id=local_id or str(1 + secrets.randbelow((1 << 24) - 1)), **(known | options))
         self.boards.append(await self.stack.enter_async_context(board))
         return board
 
@@ -83,7 +86,7 @@ class Rig:
         """Push a commit whose image tells it as its version, or ``fw``."""
         commit = secrets.token_hex(20)
         version = commit if fw == "commit" else fw
-        made = {"firmware.bin": esp8266_image(fw=version, size=size, seed=random.randrange(1 << 20))}
+        made = {"firmware.bin": esp8266_image(fw=version, size=size, seed=secrets.randbelow(1 << 20))}
         return self.supervisor.push(self.app, made if assets is None else assets, commit)
 
     def settings(self, **more: Any) -> Settings:
@@ -101,7 +104,7 @@ class Rig:
     @asynccontextmanager
     async def gateway(self, **more: Any) -> AsyncGenerator[Running]:
         """A running gateway, which the Supervisor's hooks reach."""
-        async with running(self.settings(**more), loopback_only=True) as gateway:
+        async with running(self.settings(**more), reach=ON_LOOPBACK) as gateway:
             self.supervisor.hook_address = f"{gateway.api.address}/v1/devices/"
             yield gateway
 

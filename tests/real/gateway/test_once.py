@@ -11,6 +11,7 @@ import pytest
 
 from enmctl.errors import BusyError, ExitCode, SourceError
 from enmctl.gateway import run
+from enmctl.gateway.reach import ON_LOOPBACK
 from enmctl.gateway.run import run_once
 from enmctl.models import GatewayStatus, Outcome
 from enmctl.store import Store
@@ -32,7 +33,7 @@ async def once(world: Rig, **more: Any) -> ExitCode:
     """One pass in this process, within its bound."""
     settings = world.settings(**{"avahi_timeout": 1.5, **more})
     async with asyncio.timeout(PASS_WITHIN):
-        return await run_once(settings, loopback_only=True)
+        return await run_once(settings, reach=ON_LOOPBACK)
 
 
 async def test_from_nothing_it_provisions_updates_and_reports_before_it_exits_with_0(tmp_path: Path) -> None:

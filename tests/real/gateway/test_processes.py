@@ -171,7 +171,7 @@ async def test_a_pause_reaches_the_running_gateway_and_outlives_it(tmp_path: Pat
 async def test_gateway_and_simulator_work_as_two_processes_with_the_variables_that_it_prints(tmp_path: Path) -> None:
     printed = tmp_path / "printed"
     log = tmp_path / "log"
-    words = ("simulator", "--boards", "2", "--folder", tmp_path / "world")
+    words = ("simulator", "--no-bluetooth", "--boards", "2", "--folder", tmp_path / "world")
     async with running_process({}, *words, log=log, output=printed) as simulator:
         await eventually(lambda: "ENM_MDNS_INTERFACES=" in printed.read_text() and "commands: curl" in log.read_text())
         environment = dict(
