@@ -104,6 +104,7 @@ class Way:
         self._waiting: deque[_Passing] = deque()
         self._anchor = asyncio.get_running_loop().time()
         self._event: asyncio.Handle | None = None
+        self._passed_at = -math.inf
         self._is_cut = False
         self._breaks_after: int | None = None
         self._on_break: Callable[[], None] = lambda: None
@@ -135,10 +136,13 @@ class Way:
             self._event = loop.call_soon(self._pass)
             return
         events = math.floor((loop.time() - self._anchor) / interval) + 1
-        self._event = loop.call_at(self._anchor + events * interval, self._pass)
+        at = self._anchor + events * interval
+        self._event = loop.call_at(max(at, self._passed_at + interval), self._pass)
 
     def _pass(self) -> None:
+        """Have a connection event; where this program was held up, the next is an interval later all the same."""
         self._event = None
+        self._passed_at = asyncio.get_running_loop().time()
         room = self._timing.per_event if self._timing.interval else math.inf
         completed = 0
         while self._waiting and room > 0 and self._breaks_after != 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -55,6 +56,7 @@ class BoardHost:
 
     Attributes:
         passkey: the six digits that it shows to whoever pairs, "" while it shows none.
+        on_write: called with the characteristic and the size of all that is written to it.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class BoardHost:
     ) -> None:
         self.board = board
         self.passkey = ""
+        self.on_write: Callable[[str, int], None] | None = None
         self._air = air
         self._name = name
         self._rssi = rssi
@@ -125,7 +128,7 @@ class BoardHost:
         """Lose all bonds; the other sides do not hear of it."""
         self._bonds.clear()
 
-    def power(self, on: bool) -> None:
+    def power(self, *, on: bool) -> None:
         """Switch it on or off; a connection just vanishes."""
         effects = self.board.power(on, self._time())
         if not on:
@@ -318,6 +321,8 @@ class BoardHost:
 
     def write(self, characteristic: Characteristic, data: bytes, *, response: bool) -> list[Effect]:
         """See Accessed."""
+        if self.on_write is not None:
+            self.on_write(characteristic.uuid, len(data))
         return self.board.write(characteristic.uuid, data, response=response, now=self._time())
 
     def subscribe(self, characteristic: Characteristic, *, on: bool) -> list[Effect]:
