@@ -39,9 +39,9 @@ _enmctl() {
             'status') options='--json --quiet --verbose --simulate --help' ;;
             'pause') options='--for --json --quiet --verbose --simulate --help' ;;
             'resume') options='--json --quiet --verbose --simulate --help' ;;
-            'scan') options='--timeout --count --board --json --quiet --verbose --simulate --help' ;;
+            'scan') options='--timeout --count --board --watch --json --quiet --verbose --simulate --help' ;;
             'provision') options='--timeout --json --quiet --verbose --simulate --help' ;;
-            'flash') options='--hold --board --user --path --max-size --timeout --json --quiet --verbose --simulate --help' ;;
+            'flash') options='--hold --all --dry-run --full --no-resume --allow-system --board --user --path --max-size --timeout --json --quiet --verbose --simulate --help' ;;
             'restart') options='--user --timeout --json --quiet --verbose --simulate --help' ;;
             'identify') options='--user --timeout --json --quiet --verbose --simulate --help' ;;
             'inspect') options='--json --quiet --verbose --simulate --help' ;;
@@ -53,7 +53,7 @@ _enmctl() {
             'history') options='--limit --json --quiet --verbose --simulate --help' ;;
             'logs') options='--follow --limit --json --quiet --verbose --simulate --help' ;;
             'demo') options='--boards --json --quiet --verbose --simulate --help' ;;
-            'simulator') options='--boards --control-port --api-port --folder --devices --json --quiet --verbose --simulate --help' ;;
+            'simulator') options='--boards --control-port --api-port --folder --devices --no-bluetooth --json --quiet --verbose --simulate --help' ;;
             'completion') options='--json --quiet --verbose --simulate --help' ;;
         esac
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")

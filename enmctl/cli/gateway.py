@@ -59,8 +59,8 @@ async def _run(call: Call, *, once: bool) -> int:
         set_up(settings.log_level, form=settings.log_format, verbose=call.verbose, quiet=call.output.quiet)
         _warn_of_misspelt_variables()
         if once:
-            return await run_once(settings, loopback_only=call.simulate)
-        await run_on(settings, loopback_only=call.simulate)
+            return await run_once(settings, reach=call.reach)
+        await run_on(settings, reach=call.reach)
         return 0
 
 

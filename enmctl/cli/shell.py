@@ -20,6 +20,7 @@ from enmctl.cli.output import Output, ReaderGoneError, discard_output
 from enmctl.errors import EnmError, ExitCode, OutputError, UsageError
 
 if TYPE_CHECKING:
+    from enmctl.gateway.reach import Reach
     from enmctl.settings import Settings
 
 Body = TypeVar("Body", bound=Callable[..., Any])
@@ -36,6 +37,7 @@ class Call:
         self.verbose = False
         self.simulate = False
         self.simulated_application: int | None = None
+        self._reach: Reach | None = None
 
     @cached_property
     def settings(self) -> Settings:
@@ -62,10 +64,20 @@ class Call:
             return
         from enmctl.cli.worlds import hidden_world
 
-        async with hidden_world() as (settings, application_id):
-            self.__dict__["settings"] = settings
-            self.simulated_application = application_id
+        async with hidden_world() as hidden:
+            self.__dict__["settings"] = hidden.settings
+            self.simulated_application = hidden.application_id
+            self._reach = hidden.reach
             yield
+
+    @property
+    def reach(self) -> Reach:
+        """What a command may listen on and connect to; a simulated adapter is reached through the simulator."""
+        if self._reach is not None:
+            return self._reach
+        from enmctl.cli.reaching import reach_of
+
+        return reach_of(self.settings)
 
     def log_warnings(self) -> None:
         """Let a command that is no daemon log what is amiss, or all where it was asked to talk more."""

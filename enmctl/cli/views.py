@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from enmctl.cli.durations import spell
-from enmctl.models import Attempt, Device, DiscoveredBoard, Event
+from enmctl.models import Attempt, Device, DiscoveredBoard, Event, Radio
 
 SHORT = 8
 """Letters of a commit or uuid that tables show; JSON has them whole."""
@@ -24,11 +24,11 @@ STATES = {
 """How a stored device stands, with the words that tables use."""
 
 DEVICE_COLUMNS = ("name", "id", "type", "application", "status", "commit", "target", "state", "uuid")
-BOARD_COLUMNS = ("id", "type", "application", "address", "version", "name", "device")
+BOARD_COLUMNS = ("id", "type", "application", "address", "signal", "mode", "version", "name", "device")
 ATTEMPT_COLUMNS = ("began", "took", "what", "board", "commit", "outcome", "bytes", "why")
 
 SPARE_DEVICE_COLUMNS = ("uuid", "application", "type", "commit")
-SPARE_BOARD_COLUMNS = ("name", "type", "version", "application")
+SPARE_BOARD_COLUMNS = ("version", "mode", "signal", "address", "type", "application", "name")
 SPARE_ATTEMPT_COLUMNS = ("bytes", "took", "commit")
 """What a narrow terminal is spared, the first first."""
 
@@ -135,6 +135,8 @@ def board_cells(board: DiscoveredBoard, device: Device | None) -> tuple[object, 
         board.board_type,
         board.application_id,
         f"{place}:{board.port}" if board.port is not None else place,
+        None if board.signal is None else f"{board.signal} dBm",
+        None if board.radio is Radio.WIFI else board.mode,
         short(board.version),
         board.name,
         (device.name or short(device.uuid)) if device else "not provisioned",

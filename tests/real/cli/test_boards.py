@@ -69,8 +69,8 @@ def test_a_scan_finds_the_boards_and_says_which_are_devices(
 
 
 def test_a_scan_ends_as_soon_as_enough_are_found(enmctl: Run) -> None:
-    head, *rows = enmctl("--simulate", "scan", "--count", "3").stdout.splitlines()
-    assert head.split() == ["id", "type", "application", "address", "version", "name", "device"]
+    head, *rows = enmctl("--simulate", "scan", "--count", "3", "--board", "esp8266").stdout.splitlines()
+    assert head.split() == ["id", "type", "application", "address", "signal", "mode", "version", "name", "device"]
     assert [row.split()[0] for row in rows] == ["1265892", "1265893", "1265894"]
 
 

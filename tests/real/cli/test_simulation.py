@@ -58,7 +58,7 @@ def test_a_simulator_tells_its_variables_takes_commands_and_ends_in_order(
     with simulator(tmp_path, "--boards", "2", "--json") as process:
         assert process.stdout
         facts = json.loads(process.stdout.readline())
-        assert len(facts["boards"]) == 2
+        assert [board.get("radio", "wifi") for board in facts["boards"]] == ["wifi"] * 2 + ["bluetooth"] * 3
         application = facts["applications"][0]
         pushed = asked(f"{facts['control'].rstrip('/')}/push", {"application": application["id"]})["commit"]
         state = asked(f"{facts['control'].rstrip('/')}/state")
@@ -70,7 +70,7 @@ def test_a_simulator_tells_its_variables_takes_commands_and_ends_in_order(
 
 def test_the_variables_are_ready_for_a_shell_and_the_rest_is_talk(tmp_path: Path) -> None:
     folder = tmp_path / "kept here"
-    with simulator(tmp_path, "--boards", "0", "--folder", str(folder), "--devices", "25") as process:
+    with simulator(tmp_path, "--no-bluetooth", "--boards", "0", "--folder", str(folder), "--devices", "25") as process:
         assert process.stdout
         assert process.stderr
         words = [shlex.split(process.stdout.readline()) for _ in range(9)]
