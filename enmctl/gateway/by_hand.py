@@ -15,7 +15,7 @@ from enmctl.boards.contract import BoardDriver, Firmware
 from enmctl.errors import EnmError, FirmwareError, OfflineError, TransferError, UnknownError, UnsettledError, UsageError
 from enmctl.gateway.jobs import Target
 from enmctl.gateway.naming import find_device
-from enmctl.models import AttemptKind, Device, DiscoveredBoard, Outcome, Proof, Stage, Step
+from enmctl.models import AttemptKind, Device, DiscoveredBoard, Outcome, Proof, Stage, Step, short
 from enmctl.radio.mdns import MdnsService, scan
 from enmctl.settings import Settings
 from enmctl.store import Store, StoreThread
@@ -236,11 +236,11 @@ async def identify(target: Target) -> AsyncGenerator[Step, None]:
 
 
 def _what_follows(target: Target, *, hold: bool) -> str:
-    if target.device is None or target.device.target_commit is None:
+    if target.device is None or target.device.wanted_commit is None:
         return ""
     if hold:
         return "a gateway leaves it alone until its target changes"
-    return f"a gateway will put {target.device.target_commit[:8]} back; --hold keeps it from that"
+    return f"a gateway will put {short(target.device.wanted_commit)} back; --hold keeps it from that"
 
 
 class _Journal:

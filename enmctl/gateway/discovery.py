@@ -66,6 +66,7 @@ class Discovery:
         self._is_busy = is_busy
         self._loopback_only = loopback_only
         self._browser: MdnsBrowser | None = None
+        self._recognised: dict[str, DiscoveredBoard] = {}
         self._places: dict[str, _Place] = {}
         self._places_of: defaultdict[BoardKey, list[_Place]] = defaultdict(list)
         self._due: deque[tuple[str, _Place]] = deque()
@@ -73,6 +74,8 @@ class Discovery:
         self._started_at = 0.0
         self._switching = asyncio.Lock()
         self.boards: dict[BoardKey, Seen] = {}
+        self.claim: Callable[[DiscoveredBoard], DiscoveredBoard] = lambda board: board
+        """Says whose a board is; set by a gateway, for its source may know better than the board's firmware."""
 
     @property
     def is_listening(self) -> bool:
@@ -108,6 +111,7 @@ class Discovery:
                 await browser.__aexit__(None, None, None)
         for name in list(self._places):
             self._drop(name)
+        self._recognised.clear()
         self._due.clear()
         for task in self._probes:
             task.cancel()
@@ -126,11 +130,25 @@ class Discovery:
         self._refresh(key)
 
     def _heard(self, name: str, service: MdnsService | None) -> None:
-        if service is None:
+        board = None if service is None else self._recognise(service)
+        if board is None:
+            self._recognised.pop(name, None)
             self._drop(name)
             return
-        board = self._recognise(service)
-        if board is None:
+        self._recognised[name] = board
+        self._take(name, board)
+
+    def reclaim(self) -> None:
+        """Have each board asked for anew whose it is."""
+        for name, board in list(self._recognised.items()):
+            place = self._places.get(name)
+            if (None if place is None else place.key.application_id) != self.claim(board).application_id:
+                self._take(name, board)
+
+    def _take(self, name: str, board: DiscoveredBoard) -> None:
+        """Take up where a board says it is, if it is anybody's."""
+        board = self.claim(board)
+        if board.application_id is None:
             self._drop(name)
             return
         place = self._places.get(name)
@@ -149,7 +167,7 @@ class Discovery:
     def _recognise(self, service: MdnsService) -> DiscoveredBoard | None:
         for driver in self._drivers.values():
             board = driver.recognise(service) if driver.radio is Radio.WIFI else None
-            if board is not None and board.application_id is not None:
+            if board is not None:
                 return board
         return None
 

@@ -19,8 +19,9 @@ from enmctl.gateway.assembly import assembled
 from enmctl.gateway.decide import is_on_target
 from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.instance import Instance
+from enmctl.gateway.rollout import has_failed
 from enmctl.gateway.steward import Steward, pause_left
-from enmctl.models import Device
+from enmctl.models import Device, short
 from enmctl.settings import Settings
 from enmctl.sources.installed import open_source
 from enmctl.store import Store
@@ -241,12 +242,15 @@ async def _verdict(gateway: Gateway) -> ExitCode:
     ]
     late = [device for device in devices if device.local_id is not None and not is_on_target(device)]
     for device in late:
-        LOG.warning("%s is not on target %s", device.name or device.local_id, (device.target_commit or "")[:8])
+        LOG.warning("%s is not on target %s", device.name or device.local_id, short(device.wanted_commit))
     return ExitCode.REMAINS if late or strangers else ExitCode.DONE
 
 
 def _has_failed(device: Device) -> bool:
-    return device.failures > 0 and device.failed_target == device.target_commit and not is_on_target(device)
+    """Whether a device could not be brought to what it should run, or went back from there."""
+    if device.failures > 0 and device.failed_target == device.wanted_commit and not is_on_target(device):
+        return True
+    return has_failed(device, device.target_commit) and not (is_on_target(device) and device.pin is None)
 
 
 def _let_all_try(store: Store) -> None:

@@ -134,6 +134,7 @@ def device_fields(view: DeviceView) -> dict[str, Any]:
         "RestartFlag": device.restart_wanted,
         "DeleteFlag": device.deleted,
         "Progress": view.progress,
+        "PinnedCommit": device.pin,
     }
 
 
