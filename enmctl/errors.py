@@ -8,6 +8,7 @@
     ├── UnknownError              no such device, board or application         exit 3
     ├── FirmwareError             a file is not what it must be (permanent)    exit 4
     │   └── ArchiveError          an archive is unsafe, broken or truncated    exit 4
+    ├── FleetError                a fleet file is not what it must be          exit 4
     ├── StoreError                the database cannot be used                  exit 4
     ├── OutputError               what was asked for cannot be written         exit 4
     ├── BoardError                something went wrong between us and a board  exit 5
@@ -30,7 +31,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -112,6 +115,27 @@ class ArchiveError(FirmwareError):
     """An archive is unsafe, broken or truncated."""
 
     default_reason = "bad-archive"
+
+
+class FleetError(EnmError):
+    """A fleet file, or a firmware file that it names, is not what it must be.
+
+    Args:
+        faults: each fault as a line for people, with the file, the line and the column.
+        remedy: as in ``EnmError``.
+        looked_at: the files of which a change may put it right.
+    """
+
+    exit_code = ExitCode.FILE
+    default_reason = "fleet-file"
+    default_permanent = True
+
+    def __init__(self, faults: Sequence[str], *, remedy: str = "", looked_at: Iterable[Path] = ()) -> None:
+        more = len(faults) - 1
+        rest = f" (and {more} more)" if more else ""
+        super().__init__(f"{faults[0]}{rest}", remedy=remedy)
+        self.faults = list(faults)
+        self.looked_at = frozenset(looked_at)
 
 
 class StoreError(EnmError):

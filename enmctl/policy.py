@@ -5,7 +5,7 @@ Plain data with pure questions; a source that says nothing of it (a Supervisor) 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -117,7 +117,7 @@ class Membership:
         names: patterns of advertised names and of the boards' own ids; ``*``, ``?`` and ``[…]`` as in a shell.
         addresses: addresses, in lower case.
         applications: the applications that the boards' firmware names.
-        listed: own ids or addresses of single boards, in lower case; they are taken whatever else is said.
+        listed: own ids of single boards, in lower case; they are taken whatever else is said.
         is_open: whether boards are taken that are not among ``listed``.
     """
 
@@ -127,9 +127,9 @@ class Membership:
     listed: frozenset[str] = frozenset()
     is_open: bool = True
 
-    def lists(self, local_id: str, addresses: Collection[str] = ()) -> bool:
+    def lists(self, local_id: str) -> bool:
         """Whether a board is one of those that are named singly."""
-        return local_id.lower() in self.listed or any(address.lower() in self.listed for address in addresses)
+        return local_id.lower() in self.listed
 
     def takes(self, name: str, local_id: str, addresses: Sequence[str], application_id: int | None) -> bool:
         """Whether a board that is not listed singly is taken all the same."""

@@ -65,6 +65,9 @@ async def assembled(
             signals=signals,
             downloads=asyncio.Semaphore(settings.download_concurrency),
         )
+        watch = getattr(source, "watch", None)
+        if watch is not None:
+            watch(signals.refetch)
         gateway = Gateway(crew)
         await gateway.begin()
         device_log.start()

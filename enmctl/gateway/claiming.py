@@ -39,11 +39,7 @@ def _given(board: DiscoveredBoard, application_id: int) -> DiscoveredBoard:
 
 def _lists(application: Application, board: DiscoveredBoard) -> bool:
     members = application.members
-    return (
-        members is not None
-        and application.board_type == board.board_type
-        and members.lists(board.local_id, board.addresses)
-    )
+    return members is not None and application.board_type == board.board_type and members.lists(board.local_id)
 
 
 def _takes(application: Application, board: DiscoveredBoard) -> bool:

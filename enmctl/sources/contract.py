@@ -21,6 +21,9 @@ class Source(Protocol):
     """Where the gateway learns what should run, and whom it tells what does.
 
     Every method raises only errors of ``enmctl.errors`` (mostly ``SourceError`` and its kin) and bounds every wait.
+    It may have two things more: ``complaints``, a list of lines that are said once each after a ``fetch``, and
+    ``watch(changed)``, which is called once after entering and has ``changed()`` called whenever ``fetch`` would bring
+    something new.
     """
 
     name: str
