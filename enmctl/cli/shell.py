@@ -20,6 +20,8 @@ from enmctl.cli.output import Output, ReaderGoneError, discard_output
 from enmctl.errors import EnmError, ExitCode, OutputError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from enmctl.settings import Settings
 
 Body = TypeVar("Body", bound=Callable[..., Any])
@@ -36,6 +38,7 @@ class Call:
         self.verbose = False
         self.simulate = False
         self.simulated_application: int | None = None
+        self.fleet_file: Path | None = None
 
     @cached_property
     def settings(self) -> Settings:
@@ -52,7 +55,15 @@ class Call:
             )
         from enmctl.settings import Settings
 
-        return Settings.from_environment()
+        return Settings.from_environment(self.environment())
+
+    def environment(self) -> dict[str, str]:
+        """The process's environment, with the fleet file that the command line names in it."""
+        import os
+
+        if self.fleet_file is None:
+            return dict(os.environ)
+        return {**os.environ, "ENM_FLEET_FILE": str(self.fleet_file.absolute()), "ENM_SOURCE": "fleet"}
 
     @asynccontextmanager
     async def world(self) -> AsyncGenerator[None]:
@@ -62,7 +73,7 @@ class Call:
             return
         from enmctl.cli.worlds import hidden_world
 
-        async with hidden_world() as (settings, application_id):
+        async with hidden_world(self.environment()) as (settings, application_id):
             self.__dict__["settings"] = settings
             self.simulated_application = application_id
             yield

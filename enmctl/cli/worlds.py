@@ -8,7 +8,7 @@ import os
 import shlex
 import signal
 import tempfile
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from enmctl.cli.output import Output
 from enmctl.errors import OutputError
 from enmctl.settings import Settings
-from enmctl.simulator.world import World
+from enmctl.simulator.world import BOARD_TYPE, World
 
 HIDDEN_BOARDS = ("1265892", "1265893", "1265894")
 """The boards of a hidden world: the same each time, so that one command can name what another found."""
@@ -27,24 +27,57 @@ FIRMWARE_SIZE = 64 * 1024
 QUICK_BOARDS = {"reboot_time": 1.0}
 """Real ones take three or four seconds to come back."""
 
-NOT_FOR_A_WORLD = ("ENM_SOURCE", "ENM_DB_FILE", "ENM_API_VERSION", "ENM_API_TOKEN", "ENM_API_WITHOUT_TOKEN")
+NOT_FOR_A_WORLD = (
+    "ENM_SOURCE",
+    "ENM_FLEET_FILE",
+    "ENM_DB_FILE",
+    "ENM_API_VERSION",
+    "ENM_API_TOKEN",
+    "ENM_API_WITHOUT_TOKEN",
+)
 """Variables that fit a real gateway alone; those that a world sets itself are not among them."""
 
 
 @asynccontextmanager
-async def hidden_world() -> AsyncGenerator[tuple[Settings, int]]:
-    """A world of a few boards; the settings of a gateway in it, and its one application's id."""
+async def hidden_world(environment: Mapping[str, str] | None = None) -> AsyncGenerator[tuple[Settings, int]]:
+    """A world of a few boards; the settings of a gateway in it, and its one application's id.
+
+    Where the environment names a fleet file the boards are such as that file is for.
+    """
+    fleet_file = (os.environ if environment is None else environment).get("ENM_FLEET_FILE", "")
+    applications = simulated_applications(Path(fleet_file)) if fleet_file else []
     with _folder(None) as folder:
-        async with World(boards_per_application=0, firmware_size=FIRMWARE_SIZE, board_options=QUICK_BOARDS) as world:
-            (application_id,) = world.application_ids
-            for local_id in HIDDEN_BOARDS:
-                await world.add_board(application_id, local_id=local_id)
-            yield Settings.from_environment(environment_of(world, folder)), application_id
+        async with World(
+            applications=applications or None,
+            boards_per_application=0,
+            firmware_size=FIRMWARE_SIZE,
+            board_options=QUICK_BOARDS,
+        ) as world:
+            for number, application_id in enumerate(world.application_ids):
+                for local_id in HIDDEN_BOARDS:
+                    await world.add_board(application_id, local_id=str(int(local_id) + 10 * number))
+            own = {**environment_of(world, folder), "ENM_FLEET_FILE": fleet_file}
+            yield Settings.from_environment(own), world.application_ids[0]
 
 
 def environment_of(world: World, folder: Path) -> dict[str, str]:
     """The process's environment with all that points outside replaced by the world's."""
     return {**os.environ, **dict.fromkeys(NOT_FOR_A_WORLD, ""), **world.environment(folder)}
+
+
+def simulated_applications(fleet_file: Path) -> list[tuple[int, str, str]]:
+    """What the firmware of simulated boards has to name so that a fleet file takes them; nothing from a broken file."""
+    import tomllib
+
+    try:
+        sections = tomllib.loads(fleet_file.read_text("utf-8")).get("applications", {})
+        return [
+            (int(section["boards"]["applications"][0]), name, BOARD_TYPE)
+            for name, section in sections.items()
+            if section.get("board") == BOARD_TYPE and section.get("boards", {}).get("applications")
+        ]
+    except (OSError, ValueError, AttributeError, TypeError, LookupError):
+        return []
 
 
 async def keep_up(

@@ -30,6 +30,7 @@ async def assembled(
 
     Raises:
         StoreError: the database cannot be used.
+        EnmError: the source can never work as it is, says its ``check``.
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(StoreThread(settings.database, history_limit=settings.history_limit))
@@ -65,8 +66,9 @@ async def assembled(
             signals=signals,
             downloads=asyncio.Semaphore(settings.download_concurrency),
         )
-        watch = getattr(source, "watch", None)
-        if watch is not None:
+        if (check := getattr(source, "check", None)) is not None:
+            await check()
+        if (watch := getattr(source, "watch", None)) is not None:
             watch(signals.refetch)
         gateway = Gateway(crew)
         await gateway.begin()

@@ -97,7 +97,8 @@ class Listening:
             since = now - self._away_since
             waited = f" (for {since:.0f} s now)" if since >= 1 else ""
             level = logging.INFO if isinstance(error, SourceAwayError) and not since else logging.WARNING
-            LOG.log(level, "no desired state%s: %s", waited, error)
+            what = "no desired state" if not self.has_heard else "the last desired state stays in force"
+            LOG.log(level, "%s%s: %s", what, waited, error)
 
     def _is_back(self) -> None:
         if self._away_since is not None:

@@ -47,6 +47,7 @@ async def running(settings: Settings, *, loopback_only: bool = False) -> AsyncGe
 
     Raises:
         BusyError: another gateway has the database, or the API's port is taken.
+        FleetError: desired state is in a file, and that is broken.
         SettingError: the API would be open to the network.
         StoreError: the database cannot be used.
     """

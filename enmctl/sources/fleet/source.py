@@ -26,6 +26,9 @@ class FleetSource:
     """Keeps ``enmctl.sources.contract.Source`` over a file; nobody is told anything, for nobody else is there.
 
     Which boards have become devices it remembers from the database; what they should run stands in the file alone.
+
+    Attributes:
+        address: the file's path.
     """
 
     name = "fleet"
@@ -35,6 +38,7 @@ class FleetSource:
         if settings.fleet_file is None:
             raise SettingError("ENM_SOURCE is fleet, and no fleet file is named", remedy="set ENM_FLEET_FILE")
         self._path: Path = settings.fleet_file
+        self.address = str(self._path)
         self._settings = settings
         self._board_types = frozenset(board_types)
         self._known: dict[str, Device] = {}
@@ -60,6 +64,12 @@ class FleetSource:
         if self._watch is not None:
             self._watch.close()
             self._watch = None
+
+    async def check(self) -> None:
+        """See that the file is right. Raises FleetError."""
+        await self._read()
+        if self._fault is not None:
+            raise self._fault
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Have ``changed`` called as soon as the file, or firmware that it names, is another."""
