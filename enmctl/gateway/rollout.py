@@ -45,6 +45,12 @@ class _Tally:
     canaries: set[BoardKey] = field(default_factory=set)
     under_way: set[BoardKey] = field(default_factory=set)
 
+    def watched(self, policy: Policy) -> set[BoardKey]:
+        """The canaries that run it and have not stayed well for long enough yet."""
+        first = self.tried if len(self.tried) <= policy.canary_count else set()
+        canaries = self.canaries if policy.canaries else first
+        return (canaries & self.tried) - self.well - self.failed - self.under_way
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -96,8 +102,7 @@ class Rollout:
         if back is None:
             return None
         if device.commit == target:
-            lost_at = self._lost_at(device, policy)
-            if lost_at is None:
+            if not self._was_lost(device, policy):
                 return None
             why = f"it did not stay well on {target}: it was lost while it was watched"
         elif device.failed_target == target and (device.failed_permanently or device.failures >= policy.tries):
@@ -149,12 +154,12 @@ class Rollout:
         if policy.has_canaries and (problem := _canaries_first(tally, key, policy)):
             return problem
         most = policy.most_failures(tally.boards)
-        at_stake = len(tally.failed | tally.under_way)
+        at_stake = len(tally.failed | tally.under_way | (tally.watched(policy) if policy.rollback else set()))
         if most is None or at_stake < most:
             return ""
         if len(tally.failed) >= most:
             return f"stopped: {action.commit} failed on {len(tally.failed)} boards"
-        return f"{action.commit} may fail on {most} boards, and so many are tried now or failed"
+        return f"{action.commit} may fail on {most} boards, and so many are tried now, watched, or failed"
 
     def _begin(self, device: Device, key: BoardKey, action: Update | Configure) -> None:
         if self._in_hand is not None:
@@ -201,13 +206,16 @@ class Rollout:
         since = max(device.commit_at or 0.0, self._facts.there_since.get(key, 0.0))
         return self._now >= since + policy.well_for
 
-    def _lost_at(self, device: Device, policy: Policy) -> float | None:
-        """When a device was lost while it had to stay well, None where it was not."""
+    def _was_lost(self, device: Device, policy: Policy) -> bool:
+        """Whether a canary was lost while it had to stay well."""
         if device.key is None or device.commit_at is None:
-            return None
+            return False
         lost_at = self._facts.lost_at.get(device.key)
-        within = lost_at is not None and device.commit_at <= lost_at < device.commit_at + policy.well_for
-        return lost_at if within else None
+        if lost_at is None or not device.commit_at <= lost_at < device.commit_at + policy.well_for:
+            return False
+        application = self._desired.applications[device.application_id]
+        is_newest = device.commit == application.commit
+        return is_newest and device.key in self._tally(application, policy).watched(policy)
 
 
 def _canaries_first(tally: _Tally, key: BoardKey, policy: Policy) -> str:
