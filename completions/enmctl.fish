@@ -6,7 +6,7 @@ complete -c enmctl -n '__fish_use_subcommand' -a pause -d 'Have the gateway leav
 complete -c enmctl -n '__fish_use_subcommand' -a resume -d 'Have the gateway go on after a pause'
 complete -c enmctl -n '__fish_use_subcommand' -a plan -d 'Tell what a pass would do now, and why; nothing is touched'
 complete -c enmctl -n '__fish_use_subcommand' -a rollback -d 'Have a device go back to the last firmware that it ran well'
-complete -c enmctl -n '__fish_use_subcommand' -a fleet -d 'Write and check a fleet file, which says what should run where there is no server'
+complete -c enmctl -n '__fish_use_subcommand' -a fleet -d 'Write and check the file that says what should run'
 complete -c enmctl -n '__fish_use_subcommand' -a scan -d 'Look which boards are here, devices or not'
 complete -c enmctl -n '__fish_use_subcommand' -a provision -d 'Make devices of boards now, or bring deleted ones back'
 complete -c enmctl -n '__fish_use_subcommand' -a flash -d 'Put a firmware file on boards by hand'
@@ -33,7 +33,7 @@ complete -c enmctl -n '__fish_seen_subcommand_from plan' -l timeout -r -d 'How l
 complete -c enmctl -n '__fish_seen_subcommand_from rollback' -l application -r -d 'All devices of this one, by name or id'
 complete -c enmctl -n '__fish_seen_subcommand_from rollback' -l clear -d 'Let it come to its target again'
 complete -c enmctl -n '__fish_seen_subcommand_from rollback' -a '(enmctl completion devices 2>/dev/null)'
-complete -c enmctl -n '__fish_seen_subcommand_from fleet; and not __fish_seen_subcommand_from check init' -a check -d 'Tell whether a fleet file is right, and all firmware that it names'
+complete -c enmctl -n '__fish_seen_subcommand_from fleet; and not __fish_seen_subcommand_from check init' -a check -d 'Tell whether a fleet file and all its firmware are right'
 complete -c enmctl -n '__fish_seen_subcommand_from fleet; and not __fish_seen_subcommand_from check init' -a init -d 'Write a first fleet file from the boards that are heard now'
 complete -c enmctl -n '__fish_seen_subcommand_from fleet; and __fish_seen_subcommand_from check' -F
 complete -c enmctl -n '__fish_seen_subcommand_from fleet; and __fish_seen_subcommand_from init' -l timeout -r -d 'How long to listen for boards, like 20s'

@@ -34,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ExitCode(IntEnum):
@@ -120,9 +120,8 @@ class ArchiveError(FirmwareError):
 class FleetError(EnmError):
     """A fleet file, or a firmware file that it names, is not what it must be.
 
-    Args:
+    Attributes:
         faults: each fault as a line for people, with the file, the line and the column.
-        remedy: as in ``EnmError``.
         looked_at: the files of which a change may put it right.
     """
 
@@ -130,12 +129,17 @@ class FleetError(EnmError):
     default_reason = "fleet-file"
     default_permanent = True
 
-    def __init__(self, faults: Sequence[str], *, remedy: str = "", looked_at: Iterable[Path] = ()) -> None:
-        more = len(faults) - 1
-        rest = f" (and {more} more)" if more else ""
-        super().__init__(f"{faults[0]}{rest}", remedy=remedy)
-        self.faults = list(faults)
-        self.looked_at = frozenset(looked_at)
+    faults: Sequence[str] = ()
+    looked_at: frozenset[Path] = frozenset()
+
+    @classmethod
+    def of(cls, faults: Sequence[str], *, remedy: str = "", looked_at: Iterable[Path] = ()) -> Self:
+        """The error that tells of these faults, the first of them in its message."""
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        error = cls(f"{faults[0]}{more}", remedy=remedy)
+        error.faults = list(faults)
+        error.looked_at = frozenset(looked_at)
+        return error
 
 
 class StoreError(EnmError):

@@ -16,7 +16,7 @@ fleet_app = typer.Typer(
     name="fleet",
     cls=Group,
     no_args_is_help=True,
-    help="Write and check a fleet file, which says what should run where there is no server.",
+    help="Write and check the file that says what should run.",
     epilog=epilog(["enmctl fleet init", "enmctl fleet check", "enmctl fleet check other.toml --json"]),
 )
 
@@ -32,7 +32,7 @@ File = Annotated[
     examples=["enmctl fleet check", "enmctl fleet check fleet.toml --json"],
 )
 def check(context: typer.Context, file: File = None) -> None:
-    """Tell whether a fleet file is right, and all firmware that it names.
+    """Tell whether a fleet file and all its firmware are right.
 
     Every fault is a line with file, line, column and what is allowed; then it exits with 4. Nothing is touched.
     """
@@ -45,7 +45,7 @@ def check(context: typer.Context, file: File = None) -> None:
     fleet_app,
     "init",
     panel="Commands",
-    examples=["enmctl fleet init", "enmctl --simulate fleet init", "enmctl fleet init fleet.toml --timeout 20s"],
+    examples=["enmctl fleet init", "enmctl fleet init fleet.toml --timeout 20s", "enmctl fleet init --simulate"],
 )
 def init(
     context: typer.Context,

@@ -118,7 +118,7 @@ def _described(fleet: Fleet, settings: Any) -> list[dict[str, Any]]:
                 }
             )
     if faults:
-        raise FleetError(faults)
+        raise FleetError.of(faults)
     return described
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,16 +28,24 @@ LISTEN = 3.0
 
 def show_plan(call: Call, *, seconds: float | None) -> int:
     """Print the plan; the exit code tells whether something is to be done."""
-    if call.simulate:
-        actions = asyncio.run(_worked_out_in_its_world(call, seconds))
-    else:
-        actions = _by_gateway(call) or asyncio.run(_worked_out(call, seconds))
+    gc.disable()  # a short life with much data, of which nothing goes before its end
+    try:
+        actions = _actions(call, seconds)
+    finally:
+        gc.enable()
     todo = sum(bool(action.get("todo")) for action in actions)
     if call.output.as_json:
         call.output.document({"actions": list(actions), "todo": todo})
     else:
         _draw(call, actions)
     return ExitCode.REMAINS if todo else ExitCode.DONE
+
+
+def _actions(call: Call, seconds: float | None) -> Sequence[Mapping[str, Any]]:
+    if call.simulate:
+        return asyncio.run(_worked_out_in_its_world(call, seconds))
+    by_gateway = _by_gateway(call)
+    return asyncio.run(_worked_out(call, seconds)) if by_gateway is None else by_gateway
 
 
 def _draw(call: Call, actions: Sequence[Mapping[str, Any]]) -> None:
@@ -68,14 +77,7 @@ def _by_gateway(call: Call) -> Sequence[Mapping[str, Any]] | None:
     if call.fleet_file is not None:
         return None
     client = client_of_running(call.settings)
-    return None if client is None else _Answer(client.plan())
-
-
-class _Answer(list[Mapping[str, Any]]):
-    """A plan that counts as an answer even where it is empty."""
-
-    def __bool__(self) -> bool:
-        return True
+    return None if client is None else client.plan()
 
 
 async def _worked_out_in_its_world(call: Call, seconds: float | None) -> Sequence[Mapping[str, Any]]:

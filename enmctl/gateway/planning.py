@@ -57,14 +57,22 @@ class Planned:
 
 
 def planned(actions: Iterable[Action], devices: Sequence[Device], desired: Desired) -> list[Planned]:
-    """What each action comes to; what only notes that a list was seen is left out."""
+    """What each action comes to; what is only taken up of a device is left out where something is done about it."""
+    actions = list(actions)
     known = {device.uuid: device for device in devices}
     changed: dict[str, Mapping[str, Any]] = {
         action.uuid: action.changes for action in actions if isinstance(action, Record)
     }
     pins = {action.uuid: action for action in actions if isinstance(action, Pin)}
+    worked_on = {action.uuid for action in actions if isinstance(action, (Update, Configure, Restart))}
+    worked_on |= {action.work.uuid for action in actions if isinstance(action, Hold)}
     explainer = _Explainer(known, changed, pins, desired)
-    return [one for action in actions if (one := explainer.explain(action)) is not None]
+    return [
+        one
+        for action in actions
+        if not (isinstance(action, Record) and action.uuid in worked_on)
+        and (one := explainer.explain(action)) is not None
+    ]
 
 
 class _Explainer:

@@ -44,6 +44,7 @@ class _Tally:
     well: set[BoardKey] = field(default_factory=set)
     canaries: set[BoardKey] = field(default_factory=set)
     under_way: set[BoardKey] = field(default_factory=set)
+    waiting: tuple[int, str] | None = None
 
     def watched(self, policy: Policy) -> set[BoardKey]:
         """The canaries that run it and have not stayed well for long enough yet."""
@@ -230,8 +231,14 @@ def _canaries_first(tally: _Tally, key: BoardKey, policy: Policy) -> str:
         count = min(policy.canary_count, tally.boards)
         if len(tally.tried) < count:
             return ""
-        waited_for = set(sorted(tally.tried - tally.well)[: max(0, count - len(tally.well))])
-    return _waits_for(waited_for, tally, policy) if waited_for else ""
+        if len(tally.well) >= count:
+            return ""
+        waited_for = set(sorted(tally.tried - tally.well)[: count - len(tally.well)])
+    if not waited_for:
+        return ""
+    if tally.waiting is None or tally.waiting[0] != len(tally.tried):  # the same for all that wait in a pass
+        tally.waiting = len(tally.tried), _waits_for(waited_for, tally, policy)
+    return tally.waiting[1]
 
 
 def _waits_for(canaries: Collection[BoardKey], tally: _Tally, policy: Policy) -> str:

@@ -114,9 +114,9 @@ def read_fleet(path: Path, board_types: Collection[str], *, most: int) -> Fleet:
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise FleetError([_syntax_fault(path, text, error)], remedy=REMEDY) from None
+        raise FleetError.of([_syntax_fault(path, text, error)], remedy=REMEDY) from None
     except RecursionError:
-        raise FleetError([f"{path}:1:1: it is nested too deeply"], remedy=REMEDY) from None
+        raise FleetError.of([f"{path}:1:1: it is nested too deeply"], remedy=REMEDY) from None
     reader = Reader(board_types)
     document = reader.read(values)
     if document is None:
@@ -136,18 +136,18 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(FILE_MOST + 1)
     except OSError as error:
-        raise FleetError(
+        raise FleetError.of(
             [f"the fleet file {path} cannot be read: {error.strerror}"],
             remedy="see ENM_FLEET_FILE or --fleet; enmctl fleet init writes one",
         ) from error
     if len(data) > FILE_MOST:
-        raise FleetError([f"{path} is larger than {FILE_MOST} bytes"])
+        raise FleetError.of([f"{path} is larger than {FILE_MOST} bytes"])
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
-        raise FleetError([f"{path}:{line}:{column}: this is not UTF-8"], remedy="save it as UTF-8") from None
+        raise FleetError.of([f"{path}:{line}:{column}: this is not UTF-8"], remedy="save it as UTF-8") from None
 
 
 def _syntax_fault(path: Path, text: str, error: tomllib.TOMLDecodeError) -> str:
@@ -163,4 +163,4 @@ def _syntax_fault(path: Path, text: str, error: tomllib.TOMLDecodeError) -> str:
 def _faulty(path: Path, text: str, faults: list[Fault], looked_at: Iterable[Path] = ()) -> FleetError:
     placed = sorted({(*place_of(text, fault.keys, of_key=fault.of_key), fault.problem) for fault in faults})
     lines = [f"{path}:{line}:{column}: {problem}" for line, column, problem in placed]
-    return FleetError(lines, remedy=REMEDY, looked_at=looked_at)
+    return FleetError.of(lines, remedy=REMEDY, looked_at=looked_at)

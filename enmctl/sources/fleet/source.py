@@ -13,7 +13,6 @@ from enmctl.models import Application, Desired, Device, Provisioned, Report
 from enmctl.settings import Settings
 from enmctl.sources.contract import Progressed
 from enmctl.sources.fleet import identities
-from enmctl.sources.fleet.download import download
 from enmctl.sources.fleet.fleet import Fleet, read_fleet
 from enmctl.sources.fleet.releases import hand_out, put
 from enmctl.sources.fleet.watching import Signature, Watch, signature_of
@@ -157,6 +156,8 @@ class FleetSource:
         if release.path is not None:
             await asyncio.to_thread(hand_out, release, self._path.parent, folder, most)
             return
+        from enmctl.sources.fleet.download import download  # httpx is slow to import, and most files need it not
+
         name, data = await download(release, self._settings, progressed)
         await asyncio.to_thread(put, data, name, folder, most)
 
