@@ -97,7 +97,7 @@ FAULTS = {
     "the same key twice": (LAMPS + "version = '2'\n", "6:14", "this is no TOML"),
     "nothing": ("", "1:1", "has no application"),
     "unknown key": (LAMPS + 'verison = "2"\n', "6:1", "unknown key 'verison', version perhaps: allowed here are board"),
-    "unknown table": (LAMPS + "[aplications.x]\n", "6:1", "unknown key 'aplications', applications perhaps"),
+    "unknown table": (LAMPS + "[applicationz.x]\n", "6:1", "unknown key 'applicationz', applications perhaps"),
     "unknown key in a window": (
         '[policy]\nwindows = [{ from = "22:00", to = "23:00", day = "mon" }]\n' + LAMPS,
         "2:44",
