@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontex
 
 from enmctl.boards.contract import BoardDriver
 from enmctl.boards.installed import drivers
+from enmctl.cli.claims import claims
 from enmctl.cli.progress import Progress
 from enmctl.cli.shell import Call
 from enmctl.cli.wanted import Results, Wanted
@@ -80,6 +81,7 @@ async def _bench(call: Call, wanted: Wanted) -> AsyncGenerator[Bench]:
             store,
             access=wanted.access,
             simulated_application=call.simulated_application,
+            desired=await claims(call),
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from enmctl.boards.installed import drivers
+from enmctl.cli.claims import claims
 from enmctl.cli.direct import drivers_of
 from enmctl.cli.durations import spell
 from enmctl.cli.shell import Call
@@ -50,6 +51,7 @@ async def _look(
             drivers_of(drivers(settings), board_type),
             devices,
             simulated_application=call.simulated_application,
+            desired=await claims(call),
         )
         with _drawn(call, devices) as draw:
 

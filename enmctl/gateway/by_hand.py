@@ -13,9 +13,10 @@ from pathlib import Path
 
 from enmctl.boards.contract import BoardDriver, Firmware
 from enmctl.errors import EnmError, FirmwareError, OfflineError, TransferError, UnknownError, UnsettledError, UsageError
+from enmctl.gateway.claiming import claimed
 from enmctl.gateway.jobs import Target
 from enmctl.gateway.naming import find_device
-from enmctl.models import AttemptKind, Device, DiscoveredBoard, Outcome, Proof, Stage, Step, short
+from enmctl.models import AttemptKind, Desired, Device, DiscoveredBoard, Outcome, Proof, Stage, Step, short
 from enmctl.radio.mdns import MdnsService, scan
 from enmctl.settings import Settings
 from enmctl.store import Store, StoreThread
@@ -32,6 +33,7 @@ class Bench:
     ``access`` is config that the caller gives (``ENM_OTA_USER`` and its kin); it goes over a device's own. ``store`` is
     None where there is no database: then nothing is known of devices, and nothing is journalled. With a
     ``simulated_application`` nothing but loopback is listened on, and boards of others' applications are not seen.
+    ``desired`` tells whose a board is, where its source says so itself.
     """
 
     settings: Settings
@@ -40,6 +42,7 @@ class Bench:
     store: StoreThread | None = None
     access: Mapping[str, str] = field(default_factory=dict, repr=False)
     simulated_application: int | None = None
+    desired: Desired = field(default_factory=Desired)
 
     @property
     def loopback_only(self) -> bool:
@@ -71,13 +74,19 @@ async def look_around(
 
 def _recognised(bench: Bench, services: Mapping[str, MdnsService]) -> list[DiscoveredBoard]:
     found = [
-        board
+        _as_claimed(bench, board)
         for service in services.values()
         for driver in bench.drivers.values()
         if (board := driver.recognise(service)) is not None
         and bench.simulated_application in (None, board.application_id)
     ]
     return sorted(found, key=lambda board: (board.board_type, board.key, board.name))
+
+
+def _as_claimed(bench: Bench, board: DiscoveredBoard) -> DiscoveredBoard:
+    """The board as its application's; one that is nobody's stays what its firmware says."""
+    mine, _ = claimed(board, bench.desired)
+    return board if mine.application_id is None else mine
 
 
 async def find_targets(bench: Bench, words: Sequence[str], seconds: float) -> list[Target | EnmError]:

@@ -13,6 +13,7 @@ from enmctl.simulator.images import esp8266_image
 from enmctl.sources.fleet.fleet import read_fleet
 from enmctl.store import Store
 from enmctl.store.reading import read_devices
+from tests.real.cli.outside import QUICK, outside
 from tests.real.cli.rig import Run, document
 
 TEXT = """\
@@ -183,3 +184,19 @@ def test_status_shows_the_fleet_file_and_what_is_wrong_with_it(enmctl: Run, file
     assert f"fleet at {file}, reachable" in enmctl("status", env=env).stdout
     file.write_text("x = \n", "utf-8")
     assert f"fleet at {file}, broken: {file}:1:5: this is no TOML" in enmctl("status", env=env).stdout
+
+
+def test_a_board_that_the_file_gives_to_another_application_is_known_by_hand_too(
+    enmctl: Run, file: Path, database: Path
+) -> None:
+    with outside(boards_per_application=1) as world:
+        [board] = world.world.boards.values()
+        file.write_text(TEXT.replace("applications = [511898]", f'names = ["*_{board.local_id}"]'), "utf-8")
+        number = read_fleet(file, ["esp8266"], most=1 << 20).document.applications["lamps"].id
+        with Store.open(database) as store:
+            store.add_device(Device("u1", number, "esp8266", board.local_id, "lamp"))
+        env = {"ENM_FLEET_FILE": str(file), **QUICK}
+        [heard] = [each for each in document(enmctl("scan", "--json", env=env)) if each["local_id"] == board.local_id]
+        assert (heard["application_id"], heard["device_name"]) == (number, "lamp")
+        assert enmctl("flash", file.parent / "firmware.bin", "lamp", env=env).exit_code == 0
+        assert board.fw == "1.0"
