@@ -97,7 +97,7 @@ class Listening:
             since = now - self._away_since
             waited = f" (for {since:.0f} s now)" if since >= 1 else ""
             level = logging.INFO if isinstance(error, SourceAwayError) and not since else logging.WARNING
-            what = "no desired state" if not self.has_heard else "the last desired state stays in force"
+            what = "the last fleet file stays in force" if isinstance(error, FleetError) else "no desired state"
             LOG.log(level, "%s%s: %s", what, waited, error)
 
     def _is_back(self) -> None:

@@ -135,7 +135,7 @@ async def test_a_broken_file_keeps_the_last_good_one_is_said_once_and_shown(
                     await running.gateway.listening.ask()
         said = [record for record in caplog.records if "this is no TOML" in record.getMessage()]
         assert len(said) == 1
-        assert "the last desired state stays in force" in said[0].getMessage()
+        assert "the last fleet file stays in force" in said[0].getMessage()
         problem = running.steward.summary()["source"]["problem"]
         assert problem.startswith(f"{world.file}:1:")
         assert alive(await stored(running)), "its devices are looked after as before"
