@@ -10,6 +10,7 @@ from pathlib import Path
 from enmctl.boards.contract import BoardDriver, Firmware
 from enmctl.boards.installed import drivers
 from enmctl.cli.asking import passkey_asker
+from enmctl.cli.claims import claims
 from enmctl.cli.progress import Progress
 from enmctl.cli.shell import Call
 from enmctl.cli.wanted import Results, Wanted
@@ -162,6 +163,7 @@ async def _bench(call: Call, wanted: Wanted) -> AsyncGenerator[Bench]:
             reach=call.reach,
             simulated_application=call.simulated_application,
             nothing_yet=_hint(call, wanted),
+            desired=await claims(call),
         )
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from enmctl.boards.installed import drivers
+from enmctl.cli.claims import claims
 from enmctl.cli.direct import drivers_of
 from enmctl.cli.durations import spell
 from enmctl.cli.shell import Call
@@ -64,6 +65,7 @@ async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], f
             devices,
             reach=call.reach,
             simulated_application=call.simulated_application,
+            desired=await claims(call),
         )
         with _shown(call, devices, search) as show:
 

@@ -20,6 +20,8 @@ from enmctl.cli.output import Output, ReaderGoneError, discard_output
 from enmctl.errors import EnmError, ExitCode, OutputError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from enmctl.gateway.reach import Reach
     from enmctl.settings import Settings
 
@@ -37,7 +39,9 @@ class Call:
         self.verbose = False
         self.simulate = False
         self.simulated_application: int | None = None
+        self.simulated_boards = 0
         self._reach: Reach | None = None
+        self.fleet_file: Path | None = None
 
     @cached_property
     def settings(self) -> Settings:
@@ -54,7 +58,15 @@ class Call:
             )
         from enmctl.settings import Settings
 
-        return Settings.from_environment()
+        return Settings.from_environment(self.environment())
+
+    def environment(self) -> dict[str, str]:
+        """The process's environment, with the fleet file that the command line names in it."""
+        import os
+
+        if self.fleet_file is None:
+            return dict(os.environ)
+        return {**os.environ, "ENM_FLEET_FILE": str(self.fleet_file.absolute()), "ENM_SOURCE": "fleet"}
 
     @asynccontextmanager
     async def world(self) -> AsyncGenerator[None]:
@@ -64,9 +76,10 @@ class Call:
             return
         from enmctl.cli.worlds import hidden_world
 
-        async with hidden_world() as hidden:
+        async with hidden_world(self.environment()) as hidden:
             self.__dict__["settings"] = hidden.settings
             self.simulated_application = hidden.application_id
+            self.simulated_boards = hidden.boards
             self._reach = hidden.reach
             yield
 

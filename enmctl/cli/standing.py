@@ -13,6 +13,7 @@ from enmctl.cli.running import gateway_at_work
 from enmctl.cli.views import STATES, clock, state_of
 from enmctl.errors import EnmError, GatewayError, StoreError
 from enmctl.models import GatewayStatus
+from enmctl.settings import FLEET
 
 if TYPE_CHECKING:
     from enmctl.settings import Settings
@@ -127,7 +128,8 @@ def _source_of(settings: Settings, summary: Mapping[str, Any]) -> dict[str, Any]
     problem = told.get("problem")
     return {
         "name": told.get("name"),
-        "address": _address(settings),
+        "address": told.get("address") or _address(settings),
+        "heard": bool(told.get("heard")),
         "reachable": bool(told.get("heard")) and problem is None,
         "problem": problem,
     }
@@ -139,12 +141,23 @@ def _ask_source(settings: Settings) -> dict[str, Any]:
 
     reachable, problem = False, None
     try:
+        if settings.source == FLEET:
+            _check_fleet_file(settings)
         reachable = asyncio.run(_is_reachable(settings))
     except TimeoutError:
         problem = f"it does not answer within {SOURCE_LIMIT:g} s"
     except EnmError as error:
         problem = str(error)
     return {"name": settings.source, "address": _address(settings), "reachable": reachable, "problem": problem}
+
+
+def _check_fleet_file(settings: Settings) -> None:
+    """Read the fleet file as a starting gateway would. Raises FleetError."""
+    from enmctl.boards.installed import board_types
+    from enmctl.sources.fleet.fleet import read_fleet
+
+    if settings.fleet_file is not None:
+        read_fleet(settings.fleet_file, board_types(), most=settings.asset_max_size)
 
 
 async def _is_reachable(settings: Settings) -> bool:
@@ -158,6 +171,8 @@ async def _is_reachable(settings: Settings) -> bool:
 
 
 def _address(settings: Settings) -> str | None:
+    if settings.fleet_file is not None and settings.source == FLEET:
+        return str(settings.fleet_file)
     return settings.supervisor_address if settings.source == "supervisor" else None
 
 
@@ -191,6 +206,10 @@ def _gateway_words(gateway: Mapping[str, Any]) -> str:
 
 def _source_words(source: Mapping[str, Any]) -> str:
     place = f"{source['name']} at {source['address']}" if source["address"] else f"{source['name']}"
+    if source["name"] == FLEET and source["problem"]:
+        return f"{place}, broken: {source['problem']}" + (
+            "; the last good one stays in force" if source.get("heard") else ""
+        )
     if source["reachable"]:
         return f"{place}, reachable"
     return f"{place}, not reachable" + (f": {source['problem']}" if source["problem"] else "")

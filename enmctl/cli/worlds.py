@@ -8,7 +8,7 @@ import os
 import shlex
 import signal
 import tempfile
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ from enmctl.cli.output import Output
 from enmctl.errors import OutputError
 from enmctl.gateway.reach import Reach
 from enmctl.settings import Settings
-from enmctl.simulator.world import SimulatedApplication, World, any_application
+from enmctl.simulator.world import BOARD_TYPE, SimulatedApplication, World, any_application
 
 HIDDEN_BOARDS = ("1265892", "1265893", "1265894")
 """The boards of a hidden world: the same each time, so that one command can name what another found."""
@@ -41,35 +41,50 @@ BLUETOOTH_APPLICATIONS = {"microbit": "badges", "nrf51822dk": "kits"}
 QUICK_BOARDS = {"reboot_time": 1.0}
 """Real ones take three or four seconds to come back."""
 
-NOT_FOR_A_WORLD = ("ENM_SOURCE", "ENM_DB_FILE", "ENM_API_VERSION", "ENM_API_TOKEN", "ENM_API_WITHOUT_TOKEN")
+NOT_FOR_A_WORLD = (
+    "ENM_SOURCE",
+    "ENM_FLEET_FILE",
+    "ENM_DB_FILE",
+    "ENM_API_VERSION",
+    "ENM_API_TOKEN",
+    "ENM_API_WITHOUT_TOKEN",
+)
 """Variables that fit a real gateway alone; those that a world sets itself are not among them."""
 
 
 class HiddenWorld(NamedTuple):
-    """The settings of a gateway in a hidden world, its application for boards on the network, and how far it goes."""
+    """A hidden world: the settings of a gateway in it, its first application, how far it goes, how many boards."""
 
     settings: Settings
     application_id: int
     reach: Reach
+    boards: int
 
 
 @asynccontextmanager
-async def hidden_world() -> AsyncGenerator[HiddenWorld]:
-    """A world of a few boards; the flash of those with Bluetooth is kept for the next one."""
+async def hidden_world(environment: Mapping[str, str] | None = None) -> AsyncGenerator[HiddenWorld]:
+    """A world of a few boards; the flash of those with Bluetooth is kept for the next one.
+
+    Where the environment names a fleet file the boards on the network are such as that file is for.
+    """
+    fleet_file = (os.environ if environment is None else environment).get("ENM_FLEET_FILE", "")
+    applications = simulated_applications(Path(fleet_file)) if fleet_file else []
     with _folder(None) as folder:
         async with World(
+            applications=applications or None,
             boards_per_application=0,
             firmware_size=FIRMWARE_SIZE,
             board_options=QUICK_BOARDS,
             bluetooth=has_bluetooth(),
         ) as world:
-            (application_id,) = world.application_ids
-            for local_id in HIDDEN_BOARDS:
-                await world.add_board(application_id, local_id=local_id)
+            for number, application_id in enumerate(world.application_ids):
+                for local_id in HIDDEN_BOARDS:
+                    await world.add_board(application_id, local_id=str(int(local_id) + 10 * number))
             if world.neighbourhood is not None:
                 await _add_kept_boards(world)
-            settings = Settings.from_environment(environment_of(world, folder))
-            yield HiddenWorld(settings, application_id, world.reach)
+            own = {**environment_of(world, folder), "ENM_FLEET_FILE": fleet_file}
+            settings = Settings.from_environment(own)
+            yield HiddenWorld(settings, world.application_ids[0], world.reach, len(world.all_boards))
 
 
 def has_bluetooth() -> bool:
@@ -91,6 +106,21 @@ async def _add_kept_boards(world: World) -> None:
 def environment_of(world: World, folder: Path) -> dict[str, str]:
     """The process's environment with all that points outside replaced by the world's."""
     return {**os.environ, **dict.fromkeys(NOT_FOR_A_WORLD, ""), **world.environment(folder)}
+
+
+def simulated_applications(fleet_file: Path) -> list[tuple[int, str, str]]:
+    """What the firmware of simulated boards has to name so that a fleet file takes them; nothing from a broken file."""
+    import tomllib
+
+    try:
+        sections = tomllib.loads(fleet_file.read_text("utf-8")).get("applications", {})
+        return [
+            (int(section["boards"]["applications"][0]), name, BOARD_TYPE)
+            for name, section in sections.items()
+            if section.get("board") == BOARD_TYPE and section.get("boards", {}).get("applications")
+        ]
+    except (OSError, ValueError, AttributeError, TypeError, LookupError):
+        return []
 
 
 async def keep_up(

@@ -36,6 +36,7 @@ async def assembled(
 
     Raises:
         StoreError: the database cannot be used.
+        EnmError: the source can never work as it is, says its ``check``.
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(StoreThread(settings.database, history_limit=settings.history_limit))
@@ -78,6 +79,10 @@ async def assembled(
             downloads=asyncio.Semaphore(settings.download_concurrency),
             reach=reach,
         )
+        if (check := getattr(source, "check", None)) is not None:
+            await check()
+        if (watch := getattr(source, "watch", None)) is not None:
+            watch(signals.refetch)
         gateway = Gateway(crew)
         await gateway.begin()
         device_log.start()

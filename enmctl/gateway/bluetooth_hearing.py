@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
+PREFIX = "bluetooth "
+"""How the places of these boards are called."""
+
+
 class BluetoothHearing:
     """Hears boards over Bluetooth for as long as it is started.
 
@@ -84,26 +88,33 @@ class BluetoothHearing:
         board = self._recognise(advert)
         if board is None:
             return
-        name = f"bluetooth {board.local_id}"
-        now = asyncio.get_running_loop().time()
+        name = f"{PREFIX}{board.local_id}"
+        self._names.add(name)
         place = self._sightings.places.get(name)
-        if place is None or place.board != board or not place.online:
-            place = self._sightings.put(name, board)
-            self._names.add(name)
-            place.online = True
-            self._sightings.refresh(place.key)
-        place.heard_at = now
+        if self._sightings.said_at(name) != board or (place is not None and not place.online):
+            self.take(name, board)
+        elif place is not None:
+            place.heard_at = asyncio.get_running_loop().time()
+
+    def take(self, name: str, board: DiscoveredBoard) -> None:
+        """Take up what says at a place that it is a board; it is online, for it was heard."""
+        place = self._sightings.hear(name, board)
+        if place is None:
+            return
+        place.online = True
+        place.heard_at = asyncio.get_running_loop().time()
+        self._sightings.refresh(place.key)
         if place.timer is None:
             self._watch(name, place, self._settings.bluetooth_gone_after)
 
     def _recognise(self, advert: Advert) -> DiscoveredBoard | None:
-        """The board that advertises, where it belongs to an application; how strong it is heard is of no interest."""
+        """The board that advertises; how strong it is heard is of no interest here."""
         for board_type, driver in self._drivers.items():
             board = driver.recognise(advert)
             if board is None:
                 continue
             if board.mode is BoardMode.APPLICATION:
-                return None if board.application_id is None else replace(board, signal=None)
+                return replace(board, signal=None)
             known = self._bootloader_of(board.local_id)
             if known is not None and known[1] == board_type:
                 key = known[0]

@@ -14,7 +14,7 @@ from enmctl.errors import EnmError, FirmwareError, TransferError, UnsettledError
 from enmctl.gateway.decide import commit_of
 from enmctl.gateway.jobs import Target
 from enmctl.gateway.lookout import Bench
-from enmctl.models import AttemptKind, Outcome, Proof, Stage, Step
+from enmctl.models import AttemptKind, Outcome, Proof, Stage, Step, short
 from enmctl.store import Store, StoreThread
 
 
@@ -74,11 +74,11 @@ async def identify(target: Target) -> AsyncGenerator[Step, None]:
 
 
 def _what_follows(target: Target, *, hold: bool) -> str:
-    if target.device is None or target.device.target_commit is None:
+    if target.device is None or target.device.wanted_commit is None:
         return ""
     if hold:
         return "a gateway leaves it alone until its target changes"
-    return f"a gateway will put {target.device.target_commit[:8]} back; --hold keeps it from that"
+    return f"a gateway will put {short(target.device.wanted_commit)} back; --hold keeps it from that"
 
 
 class _Journal:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from enmctl.errors import EnmError, ExitCode, GatewayError
@@ -35,6 +35,9 @@ LINE_MOST: Final = 64 << 10
 
 _FIRST_ERROR: Final = 400
 _FIRST_FAULT: Final = 500
+
+
+Item = TypeVar("Item")
 
 
 class Status(NamedTuple):
@@ -102,6 +105,15 @@ class GatewayClient:
         """Have it stop looking after a device; one that it does not know is no error."""
         self._answer("DELETE", _device_path(word))
 
+    def plan(self) -> list[dict[str, Any]]:
+        """What it would do now, and why."""
+        return self._list("/v1/enm/plan", "actions", "GET", dict)
+
+    def roll_back(self, word: str, *, application: bool, clear: bool) -> list[str]:
+        """Have a device, or all of an application, go back, or come forward again; a line a device."""
+        path = f"/v1/enm/applications/{quote(word, safe='')}" if application else _device_path(word)
+        return self._list(f"{path}/rollback", "done", "DELETE" if clear else "PUT", str)
+
     def work(self, job: Job) -> Generator[Step, None, None]:
         """Have it do a job, and tell each step; closing the generator does not stop the job.
 
@@ -122,6 +134,14 @@ class GatewayClient:
                     raise _error(news, self.address)
                 elif news is not None:
                     return
+
+    def _list(self, path: str, name: str, method: str, kind: type[Item]) -> list[Item]:
+        """A list in an answer, each of its elements of this kind."""
+        with self._understood():
+            said = self._json(method, path)[name]
+            if not isinstance(said, list) or not all(isinstance(element, kind) for element in said):
+                raise TypeError
+            return said
 
     def _object(self, path: str) -> dict[str, Any]:
         with self._understood():

@@ -33,7 +33,7 @@ async def configure(crew: Crew, uuid: str, key: BoardKey) -> None:
         applied = await _hand_over(crew, key, crew.config_of(device), new_config, new_environment)
     except EnmError as error:
         crew.device_log.write(uuid, f"Config and environment could not be handed over: {error}", level="warning")
-        await set_back(crew, uuid, device.target_commit, error)
+        await set_back(crew, uuid, device.wanted_commit, error)
         return
     columns: DeviceColumns = {"failures": 0}
     if new_config is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from enmctl.gateway.planning import Planned
 from enmctl.models import Device, DeviceStatus, GatewayStatus, Step
 
 
@@ -97,6 +98,17 @@ class Control(Protocol):
         """Do the job through the same queue and journal as everything else, and tell how it goes.
 
         Whoever stops listening does not stop the job.
+        """
+        ...
+
+    async def plan(self) -> list[Planned]:
+        """What a pass would do now, and why; touches nothing."""
+        ...
+
+    async def roll_back(self, word: str, *, application: bool, clear: bool) -> list[str]:
+        """Have a device, or all of an application (by id or name), go back to the last good firmware.
+
+        With ``clear`` those that went back come to their target again. Returns what came of it, a line a device.
         """
         ...
 

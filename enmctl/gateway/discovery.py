@@ -116,6 +116,20 @@ class Discovery:
             if device.local_id is not None and self._radio_of.get(device.board_type) is Radio.BLUETOOTH
         }
 
+    @property
+    def claim(self) -> Callable[[DiscoveredBoard], DiscoveredBoard]:
+        """Says whose a board is; set by a gateway, for its source may know better than the board's firmware."""
+        return self._sightings.claim
+
+    @claim.setter
+    def claim(self, claim: Callable[[DiscoveredBoard], DiscoveredBoard]) -> None:
+        self._sightings.claim = claim
+
+    def reclaim(self) -> None:
+        """Have each board asked for anew whose it is."""
+        for name, board in self._sightings.changed_hands():
+            self._hearings[board.radio].take(name, board)
+
     def locate(self, key: BoardKey) -> DiscoveredBoard | None:
         """Where a board was heard last."""
         here = self.boards.get(key)

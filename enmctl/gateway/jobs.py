@@ -22,7 +22,7 @@ from enmctl.gateway.provisioning import Provisioning
 from enmctl.gateway.showing import Listener, Showing
 from enmctl.gateway.standing import settle
 from enmctl.gateway.updating import transfer
-from enmctl.models import AttemptKind, BoardKey, Device, DiscoveredBoard, Outcome, Radio, Stage, Step
+from enmctl.models import AttemptKind, BoardKey, Device, DiscoveredBoard, Outcome, Radio, Stage, Step, short
 from enmctl.store import Store
 
 
@@ -161,11 +161,11 @@ async def _flash(crew: Crew, job: Job, target: Target, listener: Listener) -> No
 
 
 def _what_follows(target: Target, *, hold: bool) -> str:
-    if target.device is None or target.device.target_commit is None:
+    if target.device is None or target.device.wanted_commit is None:
         return ""
     if hold:
         return "it is left alone until its target changes"
-    return f"the gateway will put {target.device.target_commit[:8]} back; --hold keeps it from that"
+    return f"the gateway will put {short(target.device.wanted_commit)} back; --hold keeps it from that"
 
 
 def _read_firmware(crew: Crew, job: Job, target: Target) -> Firmware:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from enmctl.boards.contract import BoardDriver
 from enmctl.errors import RadioError
+from enmctl.gateway.claiming import claimed
 from enmctl.gateway.reach import OUTSIDE, Reach
-from enmctl.models import BoardMode, Device, DiscoveredBoard, Radio
+from enmctl.models import BoardMode, Desired, Device, DiscoveredBoard, Radio
 from enmctl.radio.mdns import MdnsBrowser, MdnsService
 from enmctl.settings import Settings
 from enmctl.store import StoreThread
@@ -39,7 +40,8 @@ class Bench:
     ``access`` is config that the caller gives (``ENM_OTA_USER`` and its kin); it goes over a device's own. ``store`` is
     None where there is no database: then nothing is known of devices, and nothing is journalled. With a
     ``simulated_application`` nothing but loopback is listened on, and boards of others' applications are not seen on
-    the network. ``nothing_yet`` is called once where no board was heard for a while.
+    the network. ``desired`` tells whose a board is, where its source says so itself. ``nothing_yet`` is called once
+    where no board was heard for a while.
     """
 
     settings: Settings
@@ -49,6 +51,7 @@ class Bench:
     access: Mapping[str, str] = field(default_factory=dict, repr=False)
     reach: Reach = OUTSIDE
     simulated_application: int | None = None
+    desired: Desired = field(default_factory=Desired)
     nothing_yet: Callable[[], None] | None = None
     trouble: list[RadioError] = field(default_factory=list)
     """The radios that could not be opened; told where what was looked for was not found."""
@@ -101,7 +104,7 @@ class _Ears:
         self._note(
             f"mdns {name}",
             [
-                board
+                self._as_claimed(board)
                 for driver in self._bench.of(Radio.WIFI).values()
                 if service is not None
                 and (board := driver.recognise(service)) is not None
@@ -112,7 +115,7 @@ class _Ears:
     def on_advert(self, advert: Advert) -> None:
         """A board advertised. A bootloader is of the type of the device that has its address, else of any."""
         boards = [
-            board
+            self._as_claimed(board)
             for driver in self._bench.of(Radio.BLUETOOTH).values()
             if (board := driver.recognise(advert)) is not None
         ]
@@ -126,6 +129,11 @@ class _Ears:
                 if board.board_type == known.board_type
             ]
         self._note(f"bluetooth {advert.address}", boards)
+
+    def _as_claimed(self, board: DiscoveredBoard) -> DiscoveredBoard:
+        """The board as its application's; one that is nobody's stays what its firmware says."""
+        mine, _ = claimed(board, self._bench.desired)
+        return board if mine.application_id is None else mine
 
     def _note(self, place: str, boards: list[DiscoveredBoard]) -> None:
         if self._found.get(place, []) == boards:

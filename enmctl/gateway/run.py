@@ -20,6 +20,7 @@ from enmctl.gateway.decide import is_on_target, needs_configuring
 from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.instance import Instance
 from enmctl.gateway.reach import OUTSIDE, Reach
+from enmctl.gateway.rollout import has_failed
 from enmctl.gateway.steward import Steward, pause_left
 from enmctl.models import BoardKey, Device
 from enmctl.settings import Settings
@@ -47,6 +48,7 @@ async def running(settings: Settings, *, reach: Reach = OUTSIDE) -> AsyncGenerat
 
     Raises:
         BusyError: another gateway has the database, or the API's port is taken.
+        FleetError: desired state is in a file, and that is broken.
         SettingError: the API would be open to the network.
         StoreError: the database cannot be used.
     """
@@ -269,7 +271,10 @@ def _target(device: Device) -> str:
 
 
 def _has_failed(device: Device) -> bool:
-    return device.failures > 0 and device.failed_target == device.target_commit and not is_on_target(device)
+    """Whether a device could not be brought to what it should run, or went back from there."""
+    if device.failures > 0 and device.failed_target == device.wanted_commit and not is_on_target(device):
+        return True
+    return has_failed(device, device.target_commit) and not (is_on_target(device) and device.pin is None)
 
 
 def _let_all_try(store: Store) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from enmctl.gateway.decide import Seen
 from enmctl.models import BoardKey, DiscoveredBoard
@@ -37,8 +37,36 @@ class Sightings:
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._of: defaultdict[BoardKey, list[Place]] = defaultdict(list)
+        self._said: dict[str, DiscoveredBoard] = {}
         self.places: dict[str, Place] = {}
         self.boards: dict[BoardKey, Seen] = {}
+        self.claim: Callable[[DiscoveredBoard], DiscoveredBoard] = lambda board: board
+        """Says whose a board is; set by a gateway, for its source may know better than the board's firmware."""
+
+    def hear(self, name: str, board: DiscoveredBoard) -> Place | None:
+        """Note what says at a place that it is a board, and have it there if it is anybody's; None if nobody's."""
+        self._said[name] = board
+        mine = self.claim(board)
+        if mine.application_id is None:
+            self._forget(name)
+            return None
+        known = self.places.get(name)
+        if known is not None and known.key == mine.key and mine.version is None:
+            mine = replace(mine, version=known.board.version)
+        return self.put(name, mine)
+
+    def said_at(self, name: str) -> DiscoveredBoard | None:
+        """What said at a place last that it is a board, whoever's it is."""
+        return self._said.get(name)
+
+    def changed_hands(self) -> list[tuple[str, DiscoveredBoard]]:
+        """The places, with what was said there, of boards that belong to another application now, or to one at last."""
+        return [
+            (name, board)
+            for name, board in self._said.items()
+            if self.claim(board).application_id
+            != (self.places[name].key.application_id if name in self.places else None)
+        ]
 
     def put(self, name: str, board: DiscoveredBoard) -> Place:
         """Note that a board is at the place of this name, and bring its row up to date."""
@@ -47,7 +75,7 @@ class Sightings:
         if place is not None and place.key == key:
             place.board = board
         else:
-            self.drop(name)
+            self._forget(name)
             place = self.places[name] = Place(board, key)
             self._of[key].append(place)
         self.refresh(key)
@@ -55,6 +83,10 @@ class Sightings:
 
     def drop(self, name: str) -> None:
         """Note that nothing is at a place any more."""
+        self._said.pop(name, None)
+        self._forget(name)
+
+    def _forget(self, name: str) -> None:
         place = self.places.pop(name, None)
         if place is None:
             return

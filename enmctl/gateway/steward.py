@@ -16,6 +16,8 @@ from enmctl.gateway.control import DeviceView, Hook, Job
 from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.jobs import find_target, work_of
 from enmctl.gateway.naming import find_device
+from enmctl.gateway.planning import Planned, planned
+from enmctl.gateway.rolling_back import application_rolled_back, let_go, rolled_back
 from enmctl.models import Device, DeviceStatus, GatewayStatus, Stage, Step
 from enmctl.store import Store
 from enmctl.store.rows import DeviceColumns
@@ -195,6 +197,34 @@ class Steward:
         async for step in _told(news):
             yield step
 
+    async def plan(self) -> list[Planned]:
+        """What a pass would do now, and why; touches nothing."""
+        actions = await self._gateway.plan()
+        devices = await self._crew.store.call(Store.devices, deleted=None)
+        return planned(actions, devices, self._crew.desired)
+
+    async def roll_back(self, word: str, *, application: bool, clear: bool) -> list[str]:
+        """Have a device, or all of an application, go back to the last good firmware, or come forward again."""
+        devices = await self._crew.store.call(Store.devices)
+        if application:
+            number = self._application_called(word)
+            mine = [device for device in devices if device.application_id == number]
+            changes = let_go(mine) if clear else application_rolled_back(devices, number)
+        else:
+            changes = let_go([find_device(devices, word)]) if clear else rolled_back(devices, word)
+        columns = [(change.device.uuid, change.columns) for change in changes]
+        await self._crew.store.call(Store.change_many, columns)
+        for change in changes:
+            self._crew.device_log.write(change.device.uuid, change.told)
+        self._crew.signals.wake()
+        return [change.told for change in changes]
+
+    def _application_called(self, word: str) -> int:
+        for application in self._crew.desired.applications.values():
+            if word in (str(application.id), application.name):
+                return application.id
+        raise UnknownError(f"the source has no application {word!r}", remedy="name it as the source does, or by its id")
+
     def turning(self) -> bool:
         """Whether the loop turns; says nothing of the outside."""
         return self._gateway.turning()
@@ -214,6 +244,7 @@ class Steward:
             "targetStatus": self._target,
             "source": {
                 "name": crew.source.name,
+                "address": getattr(crew.source, "address", None),
                 "heard": self._gateway.listening.has_heard,
                 "problem": None if problem is None else str(problem),
             },

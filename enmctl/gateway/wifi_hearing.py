@@ -80,19 +80,19 @@ class WifiHearing:
         board = None if service is None else self._recognise(service)
         if board is None:
             self._drop(name)
-            return
-        place = self._sightings.places.get(name)
-        if place is not None and place.key == board.key and board.version is None:
-            board = replace(board, version=place.board.version)
-        self._heard_names.add(name)
-        self._probe_in(name, self._sightings.put(name, board), 0.0)
+        else:
+            self._heard_names.add(name)
+            self.take(name, board)
+
+    def take(self, name: str, board: DiscoveredBoard) -> None:
+        """Take up what says at a place that it is a board."""
+        place = self._sightings.hear(name, board)
+        if place is not None:
+            self._probe_in(name, place, 0.0)
 
     def _recognise(self, service: MdnsService) -> DiscoveredBoard | None:
-        for driver in self._drivers.values():
-            board = driver.recognise(service)
-            if board is not None and board.application_id is not None:
-                return board
-        return None
+        found = (driver.recognise(service) for driver in self._drivers.values())
+        return next((board for board in found if board is not None), None)
 
     def _drop(self, name: str) -> None:
         self._heard_names.discard(name)

@@ -29,10 +29,14 @@ from enmctl.settings.kinds import (
     text_within,
 )
 
-__all__ = ["NO_KEY", "Settings", "Variable", "data_directory", "variables"]
+__all__ = ["FLEET", "NO_KEY", "Settings", "Variable", "data_directory", "variables"]
 
 NO_KEY = "na"
 """The original's way to say that there is no API key."""
+
+
+FLEET = "fleet"
+"""The source that reads a fleet file."""
 
 
 def _data_folder(name: str) -> Callable[[], Path]:
@@ -210,7 +214,14 @@ class Settings:
         "ENM_SOURCE",
         kind=matching(r"[a-z0-9_-]+", "the name of an installed source, like supervisor"),
         default="supervisor",
-        meaning="Where desired state comes from.",
+        meaning="Where desired state comes from; with ENM_FLEET_FILE, fleet unless it is set.",
+    )
+    fleet_file: Path | None = setting(
+        "ENM_FLEET_FILE",
+        kind=PATH,
+        default="",
+        factory=lambda: None,
+        meaning="The fleet file, which says what should run where there is no Supervisor.",
     )
     api_host: str = setting(
         "ENM_API_HOST",
@@ -435,6 +446,8 @@ class Settings:
             spelling = next((spelling for spelling in variable.names if environment.get(spelling)), None)
             if spelling is not None:
                 values[name] = _parse(variable, spelling, environment[spelling])
+        if values.get("fleet_file") is not None:
+            values.setdefault("source", FLEET)
         return cls(**values)
 
 

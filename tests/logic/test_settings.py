@@ -31,7 +31,8 @@ OTHER: dict[str, tuple[str, object]] = {
     "supervisor_api_key": ("0123456789", "0123456789"),
     "lock_file": ("/run/lock", Path("/run/lock")),
     "balena_lock_file": ("/run/other", Path("/run/other")),
-    "source": ("fleet-file", "fleet-file"),
+    "source": ("folder", "folder"),
+    "fleet_file": ("/srv/fleet.toml", Path("/srv/fleet.toml")),
     "api_host": ("0.0.0.0", "0.0.0.0"),  # noqa: S104 - read, not listened on
     "api_port": ("0", 0),
     "api_token": ("0123456789", "0123456789"),
@@ -82,8 +83,17 @@ def test_a_variable_sets_its_field_and_no_other(name: str, variable: Variable) -
         settings = Settings.from_environment({spelling: text})
         assert getattr(settings, name) == value
         assert getattr(before, name) != value
-        others = [field.name for field in fields(Settings) if field.name != name]
+        follows = {"source"} if name == "fleet_file" else set()
+        others = [field.name for field in fields(Settings) if field.name not in {name, *follows}]
         assert [getattr(settings, other) for other in others] == [getattr(before, other) for other in others]
+
+
+def test_a_fleet_file_is_the_source_unless_another_is_named() -> None:
+    assert Settings.from_environment({"ENM_FLEET_FILE": "fleet.toml"}).source == "fleet"
+    assert (
+        Settings.from_environment({"ENM_FLEET_FILE": "fleet.toml", "ENM_SOURCE": "supervisor"}).source == "supervisor"
+    )
+    assert Settings.from_environment({"ENM_FLEET_FILE": ""}).source == "supervisor"
 
 
 @each

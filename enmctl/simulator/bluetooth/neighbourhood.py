@@ -62,17 +62,18 @@ def breed_of(board_type: str, number: int) -> str:
     return breeds[number % len(breeds)]
 
 
-def asset(board_type: str, application_id: int, commit: str, *, size: int, seed: int) -> Mapping[str, bytes]:
-    """The members of a release's asset: a program that goes on advertising its application.
+def asset(board_type: str, application_id: int | None, commit: str, *, size: int, seed: int) -> Mapping[str, bytes]:
+    """The members of a release's asset: a program that goes on advertising its application, or the board's own name.
 
     Args:
         board_type: the boards that it is for.
-        application_id: the application.
+        application_id: the application; None on a micro:bit: it goes on showing its own name.
         commit: what the release is called.
         size: bytes of each image.
         seed: releases with different seeds differ.
     """
-    program = ProgramTraits(name=str(application_id), led=True, version=commit[:8])
+    name = "" if application_id is None else str(application_id)
+    program = ProgramTraits(name=name, led=True, version=commit[:8])
 
     def image(name: str) -> bytes:
         breed = BREEDS[name]

@@ -102,6 +102,7 @@ def test_status_tells_how_the_gateway_stands(
     assert facts["source"] == {
         "name": "supervisor",
         "address": world.world.supervisor.url,
+        "heard": True,
         "reachable": True,
         "problem": None,
     }

@@ -26,6 +26,7 @@ def test_devices_are_listed_as_json(enmctl: Run) -> None:
         "progress": None,
         "commit": NEW,
         "target_commit": NEW,
+        "pinned_commit": None,
         "state": "on-target",
         "failures": 0,
         "retry_at": None,

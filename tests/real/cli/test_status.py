@@ -22,7 +22,7 @@ WRONG = {
 }
 """Values that are wrong for variables whose kind takes nearly everything."""
 
-TAKE_ANY = {"assets_directory", "db_directory", "lock_file", "balena_lock_file"}
+TAKE_ANY = {"assets_directory", "db_directory", "lock_file", "balena_lock_file", "fleet_file"}
 """Variables that every value suits: an environment cannot hold what a path cannot."""
 
 

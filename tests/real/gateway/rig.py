@@ -116,7 +116,7 @@ class Rig:
         return {
             variable.names[0]: str(getattr(settings, name))
             for name, variable in variables().items()
-            if getattr(settings, name) != ""
+            if getattr(settings, name) not in ("", None)
         }
 
     async def wait_for(self, predicate: Callable[[], bool], within: float = WITHIN) -> None:

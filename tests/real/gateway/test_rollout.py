@@ -261,16 +261,19 @@ async def test_the_gateway_works_on_while_the_supervisor_is_down(tmp_path: Path)
             assert world.boards[0].fw == newest
 
 
-async def test_firmware_that_nothing_needs_any_more_is_removed(tmp_path: Path) -> None:
+async def test_firmware_that_nothing_needs_any_more_is_removed_and_the_last_good_one_is_kept(tmp_path: Path) -> None:
     async with rig(tmp_path, boards=1) as world:
         first = world.push()
         async with world.gateway():
             await world.all_on_target()
             second = world.push()
             await world.all_on_target()
+            third = world.push()
+            await world.all_on_target()
             assets = tmp_path / "assets" / str(world.app)
             await eventually(lambda: not (assets / first).exists())
-            assert (assets / second).is_dir()
+            assert (assets / second).is_dir(), "it is what the board would go back to"
+            assert (assets / third).is_dir()
 
 
 def _files_called(folder: Path, name: str) -> list[Path]:

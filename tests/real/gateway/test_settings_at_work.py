@@ -48,6 +48,7 @@ ELSEWHERE = {
     "return_timeout": "tests/real/boards/test_esp8266_update.py",
     "probe_timeout": "tests/real/boards/test_esp8266_pages.py",
     "stop_timeout": "tests/real/gateway/test_journals.py",
+    "fleet_file": "tests/real/gateway/either.py",
     "asset_max_size": "tests/real/gateway/test_bad_input_assets.py",
     "mdns_interfaces": "tests/real/radio/test_mdns_browser.py",
     "bluetooth_short_timeout": "tests/real/radio/test_bluetooth_connection.py",

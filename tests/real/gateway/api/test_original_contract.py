@@ -46,7 +46,7 @@ async def test_the_readme_examples_get_what_they_got(served: Served) -> None:
     assert await replay(RESUME + "localhost:1337/v1/enm/status") == (200, b"")
     assert served.control.asked == [GatewayStatus.PAUSED, GatewayStatus.RUNNING]
 
-    progress: list[tuple[str, Any]] = [("Progress", None)]
+    progress: list[tuple[str, Any]] = [("Progress", None), ("PinnedCommit", None)]
     status, body = await replay("curl -i -X GET localhost:1337/v1/devices")
     assert status == 200
     [device] = json.loads(body)
