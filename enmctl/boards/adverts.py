@@ -12,6 +12,9 @@ from enmctl.radio.bluetooth import Advert
 BOOTLOADER_NAME: Final = "DfuTarg"
 """What Nordic's bootloaders are called unless somebody changed it (SDK 8 to 16)."""
 
+BOOTLOADERS: Final = frozenset({LEGACY_SERVICE, SECURE_SERVICE})
+"""The services of Nordic's bootloaders, that they advertise."""
+
 ADDRESS: Final = re.compile(r"[0-9A-F]{2}(?::[0-9A-F]{2}){5}", re.IGNORECASE)
 """A Bluetooth address; macOS shows an identifier of its own instead."""
 
@@ -24,10 +27,8 @@ APPLICATION_ID: Final = re.compile(r"\d{4,18}", re.ASCII)
 
 
 def mode_of(advert: Advert) -> BoardMode:
-    """Whether an advertisement is a bootloader's or a program's."""
-    if MICROBIT_NAME.fullmatch(advert.name):
-        return BoardMode.APPLICATION
-    if advert.name == BOOTLOADER_NAME or advert.services & {LEGACY_SERVICE, SECURE_SERVICE}:
+    """Whether an advertisement is a bootloader's or a program's, as far as that shows whatever board it is."""
+    if advert.name == BOOTLOADER_NAME or advert.services & BOOTLOADERS:
         return BoardMode.BOOTLOADER
     return BoardMode.APPLICATION
 
@@ -35,8 +36,8 @@ def mode_of(advert: Advert) -> BoardMode:
 def next_address(address: str) -> str | None:
     """The address that a bootloader takes so as not to be taken for its program: one more in the last byte alone.
 
-    It wraps round without a carry (SDK 11, ``dfu_transport_ble.c``). None where this is no address.
+    It wraps round without a carry (SDK 11, ``dfu_transport_ble.c``). In capitals; None where this is no address.
     """
     if not ADDRESS.fullmatch(address):
         return None
-    return f"{address[:-2]}{(int(address[-2:], 16) + 1) & 0xFF:02X}"
+    return f"{address[:-2]}{(int(address[-2:], 16) + 1) & 0xFF:02X}".upper()

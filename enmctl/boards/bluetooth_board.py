@@ -11,10 +11,12 @@ import logging
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
-from enmctl.boards.adverts import ADDRESS, mode_of
+from enmctl.boards.adverts import ADDRESS, BOOTLOADERS, mode_of
 from enmctl.boards.bluetooth_link import BluetoothLink
 from enmctl.boards.contract import Answer, Applied, Firmware, Heard
 from enmctl.boards.nordic_firmware import NordicFirmware, read_nordic
@@ -58,6 +60,8 @@ class BluetoothBoard:
     radio: ClassVar[Radio] = Radio.BLUETOOTH
     targets: ClassVar[tuple[Target, ...]]
     """The kinds of boards that the type covers."""
+    bootloaders: ClassVar[frozenset[str]] = BOOTLOADERS
+    """The services of their bootloaders."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -78,11 +82,16 @@ class BluetoothBoard:
         """The board behind an advertisement; a bootloader names no application and may be of another type."""
         if not isinstance(heard, Advert):
             return None
-        mode = mode_of(heard)
-        if mode is BoardMode.BOOTLOADER:
-            return self._discovered(heard, None, heard.name or "bootloader", mode)
         program = self.program_of(heard)
-        return None if program is None else self._discovered(heard, program[0], program[1], mode)
+        if program is not None:
+            return self._discovered(heard, program[0], program[1], BoardMode.APPLICATION)
+        if mode_of(heard) is not BoardMode.BOOTLOADER or self._is_of_others(heard):
+            return None
+        return self._discovered(heard, None, heard.name or "bootloader", BoardMode.BOOTLOADER)
+
+    def mode_of(self, advert: Advert) -> BoardMode:
+        """What an advertisement shows of a board of this type."""
+        return BoardMode.APPLICATION if self.program_of(advert) is not None else mode_of(advert)
 
     def at_address(self, address: str) -> DiscoveredBoard | None:
         """The board at a Bluetooth address."""
@@ -137,7 +146,9 @@ class BluetoothBoard:
         else:
             return
         yield Step(Stage.CHECKING, note="pairs with the board")
-        await pair(self._radio(board), board, self.surroundings.passkey, self._limits, anew=was_bonded)
+        ask = self.surroundings.ask_passkey
+        passkey = None if ask is None else partial(ask, board)
+        await pair(self._link(board), board, passkey, self._limits, anew=was_bonded)
         async with aclosing(self._transferred(board, job, memory)) as steps:
             async for step in steps:
                 yield step
@@ -154,9 +165,16 @@ class BluetoothBoard:
         del config
         return Choice(firmware.for_target(self._kind(board, opened)))
 
+    async def left_with(self, board: DiscoveredBoard) -> str:
+        """What a board is left with whose update was stopped, as the memory of the transfer tells."""
+        memory = await self.surroundings.memories.load(board.addresses[0])
+        if memory.begun == "partial":
+            return "it waits in its pairing mode for the rest of the program; flash the same file again to go on"
+        return "it waits in its bootloader; flash the same file again to go on" if memory.begun else ""
+
     async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:  # noqa: ARG002 - needs none
         """Restart the board and wait until it is back; RefusedError where its program offers no way."""
-        link = self._link(board, Memory())
+        link = self._link(board)
         async with aclosing(carry_out(restart(board.name, board.mode, self._limits), link)) as news:
             async for _ in news:
                 pass
@@ -184,6 +202,11 @@ class BluetoothBoard:
         del board, config, new_config, new_environment
         return Applied(config=False, environment=False)
 
+    def _is_of_others(self, advert: Advert) -> bool:
+        """Whether a bootloader tells that it speaks what no board of this type does."""
+        told = advert.services & BOOTLOADERS
+        return bool(told) and not told & self.bootloaders
+
     def _discovered(self, advert: Advert, application_id: int | None, name: str, mode: BoardMode) -> DiscoveredBoard:
         return DiscoveredBoard(
             board_type=self.board_type,
@@ -209,8 +232,11 @@ class BluetoothBoard:
 
     async def _transferred(self, board: DiscoveredBoard, job: Job, memory: Memory) -> AsyncGenerator[Step, None]:
         link = self._link(board, memory)
+        mode = await link.find(self._limits.answer)
+        if mode is None:
+            raise _not_heard(board)
         loop = asyncio.get_running_loop()
-        transfer = update(job, memory, self._limits, loop.time)
+        transfer = update(replace(job, mode=mode), memory, self._limits, loop.time)
         async with aclosing(carry_out(transfer, link)) as news:
             async for item in news:
                 if isinstance(item, Finished):
@@ -234,18 +260,16 @@ class BluetoothBoard:
             raise RadioError(f"Bluetooth is not open, and {board.name} is reached by it alone", reason="no-bluetooth")
         return radio
 
-    def _link(self, board: DiscoveredBoard, memory: Memory) -> BluetoothLink:
+    def _link(self, board: DiscoveredBoard, memory: Memory | None = None) -> BluetoothLink:
+        """A link to the board; with a memory for a transfer, which is written down in the end."""
         address = board.addresses[0]
-
-        async def keep() -> None:
-            await self.surroundings.memories.keep(address, memory)
-
-        return BluetoothLink(self._radio(board), address, board.name, keep)
+        keep = None if memory is None else partial(self.surroundings.memories.keep, address, memory)
+        return BluetoothLink(self._radio(board), address, board.name, mode_of=self.mode_of, keep=keep)
 
     @asynccontextmanager
     async def _opened(self, board: DiscoveredBoard) -> AsyncGenerator[BluetoothLink]:
         """A connection to the running program, for something short; errors of the link as people know them."""
-        link = self._link(board, Memory())
+        link = self._link(board)
         try:
             await link.open(board.mode, self._limits.answer)
             yield link
@@ -257,3 +281,7 @@ class BluetoothBoard:
             ) from None
         finally:
             await link.close()
+
+
+def _not_heard(board: DiscoveredBoard) -> OfflineError:
+    return OfflineError(f"{board.name} is not heard", remedy="power it, and bring it nearer", reason="not-heard")

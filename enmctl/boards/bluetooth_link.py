@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from enmctl.boards.adverts import ADDRESS, mode_of, next_address
+from enmctl.boards.adverts import ADDRESS, next_address
 from enmctl.dfu import link
 from enmctl.dfu.link import AbsentError, GattError, LinkTimeoutError, Notification, Opened
 from enmctl.errors import EnmError, RadioError, RefusedError, TransferError
@@ -19,7 +19,6 @@ from enmctl.radio.bluetooth import (
     Connection,
     LinkLostError,
     NoAnswerError,
-    NotHeardError,
 )
 
 LOG = logging.getLogger(__name__)
@@ -27,6 +26,12 @@ LOG = logging.getLogger(__name__)
 INSUFFICIENT_AUTHENTICATION: Final = 0x05
 RIVALS: Final = 1.0
 """Seconds to listen for a second bootloader, where the platform hides addresses and nothing else tells them apart."""
+
+NAMELESS_FOR: Final = 1.0
+"""Seconds in which a program tells its name, that comes in the answer to a scan where it did not fit before."""
+
+LATELY: Final = 30.0
+"""Seconds after which a board that is not heard may have become another one."""
 
 
 class _InItsWords:
@@ -55,21 +60,37 @@ IN_ITS_WORDS: Final = _InItsWords()
 class BluetoothLink:
     """Keeps ``enmctl.dfu.driver.Link`` over one board.
 
+    A bootloader is found again at the board's address or the next one, or where it waits for this machine alone and
+    tells no name. Where the system hides addresses, one at another place is taken for the board's that was not heard
+    before the board left its program, if there is only one.
+
     Args:
         radio: what to reach it with.
-        address: the board's, as its program advertises it, or as it was heard.
+        address: the board's, as it was heard.
         name: what to call it in errors.
-        keep: writes the transfer's memory down.
+        mode_of: tells whether an advertisement is a bootloader's or a program's.
+        keep: writes the transfer's memory down; None for what is no transfer.
     """
 
-    def __init__(self, radio: BluetoothRadio, address: str, name: str, keep: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        radio: BluetoothRadio,
+        address: str,
+        name: str,
+        *,
+        mode_of: Callable[[Advert], BoardMode],
+        keep: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._radio = radio
         self._address = address
         self._name = name
+        self._mode_of = mode_of
         self._keep = keep
         self._hides_addresses = not ADDRESS.fullmatch(address)
-        self._others: frozenset[str] = frozenset()
+        self._ours = {address}
+        self._others: set[str] = set()
         self._connection: Connection | None = None
+        self._began_in: BoardMode | None = None
         self._was_connected_in: BoardMode | None = None
 
     @property
@@ -79,22 +100,36 @@ class BluetoothLink:
             raise link.LinkLostError("no connection is open")
         return self._connection
 
+    async def find(self, seconds: float) -> BoardMode | None:
+        """What the board runs, before anything is done with it; None where it is not heard."""
+        await self._radio.release(self._address)
+        return await self.heard(None, seconds)
+
     async def open(self, mode: BoardMode, seconds: float) -> Opened:
-        """See Open. The system's table of services is made anew when the board runs something else than before."""
+        """See Open. What the system knows of a board that may run something else by now is forgotten first."""
         await self.close()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        address = await self._find(mode, seconds)
-        fresh = self._was_connected_in is not None and self._was_connected_in is not mode
         try:
-            connection = await self._radio.open(address, seconds=max(0.1, deadline - loop.time()), fresh=fresh)
-        except (NotHeardError, NoAnswerError) as error:
-            raise AbsentError(error.message) from None
+            if self._began_in is None:
+                await self._radio.release(self._address)
+                self._began_in = mode
+                self._note_others()
+            if mode is BoardMode.APPLICATION or self._was_connected_in is not mode:
+                await self._radio.forget(self._address)
+            address = await self._find(mode, seconds)
+            connection = await self._radio.open(address, seconds=max(0.1, deadline - loop.time()))
+        except (RadioError, RefusedError):
+            raise
         except LinkLostError:
             raise link.LinkLostError("the connection broke at once") from None
         except AttError as error:
             raise _gatt_error(error) from None
+        except EnmError as error:
+            raise AbsentError(error.message) from None
         self._connection, self._was_connected_in = connection, mode
+        self._ours.add(address)
+        self._note_others()
         return Opened(connection.characteristics, connection.most, connection.services)
 
     async def close(self) -> None:
@@ -102,6 +137,11 @@ class BluetoothLink:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+    async def unpair(self) -> None:
+        """Have this machine forget the board and its bond, so that it can be paired with anew."""
+        await self.close()
+        await self._radio.unpair(self._address)
 
     async def lost(self, seconds: float) -> bool:
         """See Lost; a connection that is closed is lost."""
@@ -135,13 +175,15 @@ class BluetoothLink:
 
     async def heard(self, mode: BoardMode | None, seconds: float) -> BoardMode | None:
         """See Heard."""
-        self._others = frozenset(self._radio.adverts)
-        advert = await self._radio.heard(lambda advert: self._is_it(advert, mode), seconds)
-        return None if advert is None else mode_of(advert)
+        advert = await self._hear(mode, seconds)
+        if advert is not None and mode is None and not _says_what_it_is(advert):
+            advert = await self._hear(None, NAMELESS_FOR, says_what_it_is=True) or advert
+        return None if advert is None else self._shown_by(advert)
 
     async def keep(self) -> None:
         """See Keep."""
-        await self._keep()
+        if self._keep is not None:
+            await self._keep()
 
     async def _find(self, mode: BoardMode, seconds: float) -> str:
         """Where the board is heard in this mode.
@@ -150,39 +192,67 @@ class BluetoothLink:
             AbsentError: it is not heard.
             RefusedError: two boards are, and nothing tells which is meant.
         """
-        known = self._radio.adverts.get(self._address)
-        if self._was_connected_in is None and known is not None and mode_of(known) is mode:
-            return self._address
-        advert = await self._radio.heard(lambda advert: self._is_it(advert, mode), seconds)
+        advert = await self._hear(mode, seconds)
         if advert is None:
             raise AbsentError(f"{self._name} is not heard")
-        if self._hides_addresses and mode is BoardMode.BOOTLOADER:
-            await self._refuse_rivals(advert)
-        return advert.address
+        if not self._hides_addresses or advert.address in self._ours:
+            return advert.address
+        return await self._the_only_one(advert)
 
-    def _is_it(self, advert: Advert, mode: BoardMode | None) -> bool:
-        found = mode_of(advert)
-        if mode not in (None, found):
-            return False
-        if advert.address == self._address:
-            return True
-        if found is not BoardMode.BOOTLOADER:
-            return False
+    async def _hear(self, mode: BoardMode | None, seconds: float, *, says_what_it_is: bool = False) -> Advert | None:
+        def is_it(advert: Advert) -> bool:
+            shown = self._shown_by(advert)
+            return shown is not None and mode in (None, shown) and (_says_what_it_is(advert) or not says_what_it_is)
+
+        return await self._radio.heard(is_it, seconds)
+
+    def _shown_by(self, advert: Advert) -> BoardMode | None:
+        """What the board runs, as an advertisement shows; None where that is another board's."""
+        mode = self._mode_of(advert)
+        if advert.address in self._ours:
+            waits_for_us = self._was_connected_in is not None and not _says_what_it_is(advert)
+            return BoardMode.BOOTLOADER if waits_for_us else mode
         if self._hides_addresses:
-            return advert.address not in self._others
-        return advert.address.upper() == (next_address(self._address) or "").upper()
+            is_ours = mode is BoardMode.BOOTLOADER and advert.address not in self._others
+        elif mode is BoardMode.BOOTLOADER:
+            is_ours = _is_next(advert.address, self._address)
+        else:
+            is_ours = self._began_in is BoardMode.BOOTLOADER and advert.address not in self._others
+            is_ours = is_ours and _is_next(self._address, advert.address)
+        return mode if is_ours else None
 
-    async def _refuse_rivals(self, advert: Advert) -> None:
+    def _note_others(self) -> None:
+        """Remember who is heard while the board is connected, or before it ever was: they are not the board."""
+        since = asyncio.get_running_loop().time() - LATELY
+        self._others |= {address for address, advert in self._radio.adverts.items() if advert.at >= since}
+        self._others -= self._ours
+
+    async def _the_only_one(self, advert: Advert) -> str:
+        """Where the bootloader is, if no other may be it as well."""
+
         def is_rival(other: Advert) -> bool:
-            return other.address != advert.address and self._is_it(other, BoardMode.BOOTLOADER)
+            return other.address != advert.address and self._shown_by(other) is BoardMode.BOOTLOADER
 
-        if await self._radio.heard(is_rival, RIVALS) is not None:
-            raise RefusedError(
-                f"two boards wait in their bootloaders, and this system does not tell which is {self._name}",
-                remedy="switch the other one off, and try again",
-                reason="ambiguous",
-                permanent=False,
-            )
+        rival = await self._radio.heard(is_rival, RIVALS)
+        if rival is None:
+            return advert.address
+        if rival.address in self._ours:
+            return rival.address
+        raise RefusedError(
+            f"two boards wait in their bootloaders, and this system does not tell which is {self._name}",
+            remedy="switch the other one off, and try again",
+            reason="ambiguous",
+            permanent=False,
+        )
+
+
+def _says_what_it_is(advert: Advert) -> bool:
+    """Whether an advertisement has anything in it; one for this machine alone has not (ADV_DIRECT_IND)."""
+    return bool(advert.name or advert.services)
+
+
+def _is_next(address: str, to: str) -> bool:
+    return address.upper() == next_address(to)
 
 
 def _gatt_error(error: AttError) -> GattError:

@@ -118,6 +118,10 @@ class BoardDriver(Protocol):
         """
         ...
 
+    async def left_with(self, board: DiscoveredBoard) -> str:
+        """What a board is left with whose update was stopped, and how to go on; "" where it runs what it ran."""
+        ...
+
     async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:
         """Restart the board and wait until it is back. Raises RefusedError where its firmware cannot."""
         ...

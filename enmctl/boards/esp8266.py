@@ -129,6 +129,10 @@ class Esp8266:
                 settled = await self._return(board, expectation)
         yield Step(Stage.DONE, proof=settled.proof, version=settled.version)
 
+    async def left_with(self, board: DiscoveredBoard) -> str:  # noqa: ARG002 - any of them
+        """Nothing new: until it has all of an image, a board runs what it ran."""
+        return ""
+
     async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:
         """Restart the board by ``POST /restart`` and wait until it is back.
 

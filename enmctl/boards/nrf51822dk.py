@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from enmctl.boards.adverts import APPLICATION_ID
 from enmctl.boards.bluetooth_board import BluetoothBoard
-from enmctl.dfu.gatt import LEGACY_CONTROL
+from enmctl.dfu.gatt import LEGACY_CONTROL, LEGACY_SERVICE
 from enmctl.dfu.link import Opened
 from enmctl.firmware.targets import Target
 from enmctl.radio.bluetooth import Advert
@@ -17,6 +17,7 @@ class Nrf51822Dk(BluetoothBoard):
 
     board_type: ClassVar[str] = "nrf51822dk"
     targets: ClassVar[tuple[Target, ...]] = (Target.NRF51822DK,)
+    bootloaders: ClassVar[frozenset[str]] = frozenset({LEGACY_SERVICE})
 
     def program_of(self, advert: Advert) -> tuple[int | None, str] | None:
         """A program whose whole name is the id of an application."""

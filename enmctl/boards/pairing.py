@@ -17,7 +17,7 @@ from enmctl.dfu.link import LinkError
 from enmctl.dfu.partial import Mode, Op
 from enmctl.errors import OfflineError
 from enmctl.models import DiscoveredBoard
-from enmctl.radio.bluetooth import BluetoothRadio, Passkey
+from enmctl.radio.bluetooth import Passkey
 
 LOG = logging.getLogger(__name__)
 
@@ -26,12 +26,12 @@ HANGS_UP_WITHIN: Final = 5.0
 
 
 async def pair(
-    radio: BluetoothRadio, board: DiscoveredBoard, passkey: Passkey | None, limits: Limits, *, anew: bool = False
+    link: BluetoothLink, board: DiscoveredBoard, passkey: Passkey | None, limits: Limits, *, anew: bool = False
 ) -> None:
     """Pair with a board, and bring it into the state in which it can be flashed.
 
     Args:
-        radio: what to reach it with.
+        link: to the board; it is closed afterwards.
         board: the board.
         passkey: asks a person for the six digits that the board shows.
         limits: how long to wait.
@@ -41,14 +41,9 @@ async def pair(
         PairingError: it did not come about.
         OfflineError: the board is not heard, or the connection broke.
     """
-
-    async def keep() -> None:
-        return None
-
-    link = BluetoothLink(radio, board.addresses[0], board.name, keep)
     try:
         if anew:
-            await radio.unpair(board.addresses[0])
+            await link.unpair()
         await link.open(board.mode, limits.answer)
         await link.connection.pair(passkey)
         LOG.info("paired with %s", board.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,10 +10,14 @@ from enmctl.dfu.link import Memory
 from enmctl.models import BoardKey, DiscoveredBoard
 
 if TYPE_CHECKING:
-    from enmctl.radio.bluetooth import BluetoothRadio, Passkey
+    from enmctl.radio.bluetooth import BluetoothRadio
 
 Locate = Callable[[BoardKey], DiscoveredBoard | None]
 """Tells where a board is heard now."""
+
+
+AskPasskey = Callable[[DiscoveredBoard], Awaitable[int | None]]
+"""Asks a person for the six digits that a board shows; None where nobody will say."""
 
 
 class Memories(Protocol):
@@ -52,11 +56,11 @@ class Surroundings:
         bluetooth: the open Bluetooth radio, None where there is none.
         memories: what is known of transfers that were begun.
         may_pair: whether a board that wants a bond may be paired with: only where a person asked for this very board.
-        passkey: asks that person for the six digits that a board shows, None where nobody can be asked.
+        ask_passkey: asks that person for the six digits that a board shows, None where nobody can be asked.
     """
 
     locate: Locate | None = None
     bluetooth: BluetoothRadio | None = None
     memories: Memories = field(default_factory=PassingMemories)
     may_pair: bool = False
-    passkey: Passkey | None = None
+    ask_passkey: AskPasskey | None = None

@@ -57,14 +57,21 @@ async def find_only_board(call: Call, wanted: Wanted) -> str:
 async def _directly(call: Call, wanted: Wanted, shown: Progress) -> Results:
     async with _bench(call, wanted) as bench, _locked(bench, wanted), with_bluetooth(bench):
         words, found = await _targets(bench, wanted, _seconds(call, wanted))
-        _allow_pairing(call, bench, found, shown)
+        if not wanted.all_boards:
+            _allow_pairing(call, bench, shown)
         places = {
             Radio.WIFI: asyncio.Semaphore(call.settings.wifi_concurrency),
             Radio.BLUETOOTH: asyncio.Semaphore(call.settings.bluetooth_concurrency),
         }
         return await asyncio.gather(
             *(
-                _follow(word, _steps(bench, wanted, target), shown, _place_of(target, places))
+                _follow(
+                    word,
+                    _steps(bench, wanted, target),
+                    shown,
+                    _place_of(target, places),
+                    flashed=target if isinstance(target, Target) and wanted.kind is JobKind.FLASH else None,
+                )
                 for word, target in zip(words, _each_once(words, found), strict=True)
             )
         )
@@ -115,13 +122,12 @@ def _read(driver: BoardDriver, file: Path, access: Mapping[str, str]) -> Firmwar
         return error
 
 
-def _allow_pairing(call: Call, bench: Bench, found: Sequence[Target | EnmError], shown: Progress) -> None:
-    """Let boards be paired with that a person has named, or that are the only one."""
-    for target in found:
-        if isinstance(target, Target) and target.board.radio is Radio.BLUETOOTH:
-            surroundings = bench.drivers[target.board.board_type].surroundings
-            surroundings.may_pair = True
-            surroundings.passkey = passkey_asker(call, target.board, shown)
+def _allow_pairing(call: Call, bench: Bench, shown: Progress) -> None:
+    """Let boards be paired with: those that a person has named, or the only one."""
+    ask = passkey_asker(call, shown)
+    for driver in bench.of(Radio.BLUETOOTH).values():
+        driver.surroundings.may_pair = True
+        driver.surroundings.ask_passkey = ask
 
 
 async def _provision(call: Call, wanted: Wanted, shown: Progress) -> Results:
@@ -261,14 +267,31 @@ async def _rehearsed(target: Target, file: Path) -> Steps:
 
 
 async def _follow(
-    board: str, steps: Steps, shown: Progress, places: asyncio.Semaphore | None = None
+    board: str,
+    steps: Steps,
+    shown: Progress,
+    places: asyncio.Semaphore | None = None,
+    *,
+    flashed: Target | None = None,
 ) -> tuple[str, EnmError | None]:
-    """Show how one board gets on; its error, where it fails."""
+    """Show how one board gets on; its error, where it fails. Of one that is being flashed Ctrl-C tells what is left."""
+    stage: Stage | None = None
     try:
         async with places or nullcontext(), aclosing(steps):
             async for step in steps:
+                stage = step.stage
                 shown.step(board, step)
     except EnmError as error:
         shown.failed(board, error)
         return board, error
+    except asyncio.CancelledError:
+        if flashed is not None and stage is not None:
+            shown.stopped(board, await _what_is_left(flashed, stage))
+        raise
     return board, None
+
+
+async def _what_is_left(target: Target, stage: Stage) -> str:
+    if stage in (Stage.ACTIVATING, Stage.RETURNING):
+        return "it has taken all of it, and restarts"
+    return await target.driver.left_with(target.board) or "it runs what it ran before"

@@ -56,6 +56,9 @@ class Progress:
     def failed(self, board: str, error: EnmError) -> None:
         """Tell that nothing more comes of a board, and why."""
 
+    def stopped(self, board: str, left: str) -> None:
+        """Tell that the work on a board was stopped, and what it is left with."""
+
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Draw nothing while a person is asked something."""
@@ -77,6 +80,10 @@ class Lines(Progress):
         self._told[board] = (step.stage, tenth)
         share = f" {tenth * TENTH} %" if step.total else ""
         self._output.say(f"{board}: {step.stage}{share}{_remark(step)}")
+
+    def stopped(self, board: str, left: str) -> None:
+        """Say so."""
+        self._output.say(f"{board}: stopped; {left}")
 
 
 class Events(Progress):
@@ -106,6 +113,10 @@ class Events(Progress):
     def failed(self, board: str, error: EnmError) -> None:
         """Tell the end as an event too."""
         self._output.event({"board": board, "stage": "failed", "error": error.message, "reason": error.reason})
+
+    def stopped(self, board: str, left: str) -> None:
+        """Tell the end as an event too."""
+        self._output.event({"board": board, "stage": "stopped", "note": left})
 
 
 class Bars(Progress):
@@ -167,6 +178,13 @@ class Bars(Progress):
         if self._bars is not None and board in self._tasks:
             self._bars.update(self._tasks[board], description=f"failed: {error.reason}")
             self._end(board)
+
+    def stopped(self, board: str, left: str) -> None:
+        """Leave the bar where it stands, and say it above."""
+        if self._bars is not None and board in self._tasks:
+            self._bars.update(self._tasks[board], description="stopped")
+            self._end(board)
+            self._bars.console.print(clean(f"{board}: stopped; {left}"), markup=False, highlight=False)
 
     @contextmanager
     def aside(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ from bumble.core import UUID, AdvertisingData
 from bumble.device import Advertisement, Connection
 
 from enmctl.simulator.bluetooth.bonds import Passkey
-from enmctl.simulator.bluetooth.central import Central, text_of
+from enmctl.simulator.bluetooth.central import Central
 from enmctl.simulator.bluetooth.uuids import short, whole
 
 T = TypeVar("T")
@@ -94,8 +94,8 @@ class Stack:
 
     Args:
         central: the adapter's host.
-        keeps_services: whether a board's table of services is believed to be as it was, as BlueZ does until the
-            device is removed.
+        keeps_services: whether a board's table of services is believed to be as it was, and its name where it tells
+            none, as BlueZ does until the device is removed.
         pairs_by_itself: whether a board that demands a bond gets one unasked, as BlueZ does where no digits are needed.
     """
 
@@ -104,6 +104,7 @@ class Stack:
         self.keeps_services = keeps_services
         self.pairs_by_itself = pairs_by_itself
         self.tables: dict[str, list[ServiceFound]] = {}
+        self.names: dict[str, str] = {}
         self.clients: dict[str, VirtualClient] = {}
 
 
@@ -133,8 +134,12 @@ class VirtualScanner(BaseBleakScanner):
 
     def _heard(self, advertisement: Advertisement) -> None:
         data = advertisement_data(advertisement)
+        address = self.stack.central.identify(advertisement.address)
+        if self.stack.keeps_services:
+            name = data.local_name or self.stack.names.get(address)
+            data = data._replace(local_name=name)
+            self.stack.names[address] = name or ""
         if self.is_allowed_uuid(data.service_uuids):
-            address = text_of(advertisement.address)
             device = self.create_or_update_device(address, address, data.local_name, advertisement.address, data)
             self.call_detection_callbacks(device, data)
 

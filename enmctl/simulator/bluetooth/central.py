@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -72,12 +73,17 @@ class AirPlug:
 class Central:
     """The host, which comes up when it is first needed, and again after its controller was lost.
 
+    Args:
+        plug: how it gets at its controller.
+        identify: what a board of this address is called on this machine.
+
     Attributes:
-        known: where each board that was heard is, by its address as text.
+        known: where each board that was heard is, by what it is called.
     """
 
-    def __init__(self, plug: Plug) -> None:
+    def __init__(self, plug: Plug, identify: Callable[[hci.Address], str] | None = None) -> None:
         self._plug = plug
+        self.identify = identify or text_of
         self._device: Device | None = None
         self._opening = asyncio.Lock()
         self._connecting = asyncio.Lock()
@@ -151,7 +157,7 @@ class Central:
                 await device.stop_scanning(legacy=True)
 
     def _heard(self, advertisement: Advertisement) -> None:
-        self.known[text_of(advertisement.address)] = advertisement.address
+        self.known[self.identify(advertisement.address)] = advertisement.address
         for listener in list(self._listeners.values()):
             listener(advertisement)
 
@@ -214,3 +220,8 @@ def _not_available(error: Exception) -> BleakBluetoothNotAvailableError:
 def text_of(address: hci.Address) -> str:
     """An address as bleak has it."""
     return address.to_string(with_type_qualifier=False)
+
+
+def identifier_of(address: hci.Address) -> str:
+    """What CoreBluetooth has in the place of an address: always the same here, and telling nothing."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, text_of(address))).upper()

@@ -269,8 +269,8 @@ class _TcpPlug:
             visit.hang_up()
 
 
-def virtual_radio(adapter: str, *, keeps_services: bool = False, pairs_by_itself: bool = False) -> VirtualRadio:
-    """The adapter that ENM_BLUETOOTH_ADAPTER names as simulated:127.0.0.1:PORT.
+def virtual_radio(adapter: str, **habits: bool) -> VirtualRadio:
+    """The adapter that ENM_BLUETOOTH_ADAPTER names as simulated:127.0.0.1:PORT; ``habits`` as VirtualRadio has them.
 
     Raises:
         SettingError: it names no such one.
@@ -280,4 +280,4 @@ def virtual_radio(adapter: str, *, keeps_services: bool = False, pairs_by_itself
         raise SettingError(
             f"{adapter!r} is no simulated adapter", remedy="take the one that the simulator prints, or unset it"
         )
-    return VirtualRadio(_TcpPlug(host, int(port)), keeps_services=keeps_services, pairs_by_itself=pairs_by_itself)
+    return VirtualRadio(_TcpPlug(host, int(port)), **habits)

@@ -15,6 +15,7 @@ from enmctl.errors import UsageError
 from enmctl.simulator.bluetooth.air import Air
 from enmctl.simulator.bluetooth.hosting import RSSI, BoardHost
 from enmctl.simulator.nordic.board import NordicBoard
+from enmctl.simulator.nordic.program import Boot
 
 DATA: Final = frozenset({LEGACY_PACKET, SECURE_PACKET, PARTIAL})
 """Where a program comes in."""
@@ -22,8 +23,11 @@ DATA: Final = frozenset({LEGACY_PACKET, SECURE_PACKET, PARTIAL})
 FAULTS: Final = ("link-lost", "power-cut")
 """What can go wrong in a transfer: the connection is lost, or the board's power goes and comes back."""
 
-AFTER: Final = 4096
-"""Bytes of a transfer after which it goes wrong."""
+SHARE: Final = 0.4
+"""How much of what was announced a transfer brings before it goes wrong, so that it can do so twice."""
+
+AFTER: Final = 1024
+"""Bytes after which one goes wrong that announces nothing: a partial flash."""
 
 OFF_SECONDS: Final = 0.5
 
@@ -73,6 +77,15 @@ class LivingBoard:
         """Switch it on or off; its flash stays, its RAM does not."""
         self.host.power(on=on)
 
+    def reset(self, boot: Boot = Boot.NORMAL) -> None:
+        """Press its reset button; on a micro:bit with A and B held (``Boot.PAIRING``) it starts for pairing."""
+        self.host.carry_out(self.board.reset(asyncio.get_running_loop().time(), boot))
+
+    def lose_bonds(self) -> None:
+        """Have it forget all that it paired with, as flashing it over USB does; the others do not hear of it."""
+        self.host.forget_bonds()
+        self.board.lose_bonds(asyncio.get_running_loop().time())
+
     def break_with(self, fault: str, times: int = 1) -> None:
         """Make the next ``times`` transfers go wrong after a while; UsageError where there is no such fault."""
         if fault not in FAULTS:
@@ -99,7 +112,8 @@ class LivingBoard:
         if characteristic not in DATA:
             return
         self._bytes += size
-        if self._bytes >= AFTER:
+        announced = self.board.program.describe().get("announced") if self.board.program is not None else None
+        if self._bytes >= (SHARE * announced if isinstance(announced, int) and announced else AFTER):
             self._bytes = 0
             fault = self._faults.pop(0)
             self._listen()

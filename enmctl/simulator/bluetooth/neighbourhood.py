@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from enmctl.errors import UsageError
 from enmctl.gateway.reach import Reach
@@ -125,6 +125,7 @@ class Neighbourhood:
         application_id: int | None = None,
         flash_file: Path | None = None,
         rssi: int = RSSI,
+        **made: Any,
     ) -> LivingBoard:
         """Switch one more board on.
 
@@ -134,11 +135,12 @@ class Neighbourhood:
             application_id: what its first program advertises; its own name where left out.
             flash_file: where its flash is kept; one that is there already is what it starts with.
             rssi: dBm at which it is heard.
+            made: how it leaves the factory, see ``enmctl.simulator.nordic.presets``.
         """
         of = BREEDS[breed]
         name = "" if application_id is None else str(application_id)
-        kept = _kept(flash_file, of.layout)
-        board = of.make(serial, program=ProgramTraits(name=name, led=True), content=kept)
+        usual = {"program": ProgramTraits(name=name, led=True), "content": _kept(flash_file, of.layout)}
+        board = of.make(serial, **usual | made)
         living = LivingBoard(self.air, board, flash_file=flash_file, rssi=rssi)
         await self._stack.enter_async_context(living)
         return living

@@ -8,7 +8,7 @@ from enmctl.radio.bluetooth.backend import Passkey
 from enmctl.radio.bluetooth.translation import translated
 from enmctl.simulator.bluetooth.air import Air
 from enmctl.simulator.bluetooth.backend import Stack, VirtualClient, VirtualScanner
-from enmctl.simulator.bluetooth.central import AirPlug, Central, Plug
+from enmctl.simulator.bluetooth.central import AirPlug, Central, Plug, identifier_of, text_of
 from enmctl.simulator.bluetooth.quiet import quiet_bumble
 
 if TYPE_CHECKING:
@@ -20,14 +20,27 @@ class VirtualRadio:
 
     Args:
         plug: how the air is reached.
-        keeps_services: whether it believes a board's services to be as they were, as BlueZ does until it forgets it.
+        keeps_services: whether it believes a board's services to be as they were, and its name where it tells none, as
+            BlueZ does until it forgets it.
         pairs_by_itself: whether it pairs with a board that demands it, as BlueZ does where no digits are needed.
+        hides_addresses: whether it is like CoreBluetooth, which calls boards by identifiers of its own, pairs by itself
+            and has no words for the rest.
     """
 
-    def __init__(self, plug: Plug, *, keeps_services: bool = False, pairs_by_itself: bool = False) -> None:
+    def __init__(
+        self,
+        plug: Plug,
+        *,
+        keeps_services: bool = False,
+        pairs_by_itself: bool = False,
+        hides_addresses: bool = False,
+    ) -> None:
         quiet_bumble()
-        self._central = Central(plug)
-        self._stack = stack = Stack(self._central, keeps_services=keeps_services, pairs_by_itself=pairs_by_itself)
+        self._hides = hides_addresses
+        self._central = Central(plug, identifier_of if hides_addresses else text_of)
+        self._stack = stack = Stack(
+            self._central, keeps_services=keeps_services, pairs_by_itself=pairs_by_itself or hides_addresses
+        )
         self.scanner: type[VirtualScanner] = type("VirtualScanner", (VirtualScanner,), {"stack": stack})
         self.client: type[VirtualClient] = type("VirtualClient", (VirtualClient,), {"stack": stack})
 
@@ -37,9 +50,12 @@ class VirtualRadio:
 
     async def forget(self, address: str) -> bool:
         """See Backend."""
+        if self._hides:
+            return False
         if (client := self._stack.clients.get(address)) is not None:
             await client.disconnect()
         self._stack.tables.pop(address, None)
+        self._stack.names.pop(address, None)
         known = self._central.known.pop(address, None)
         return self._central.keys.forget(str(known)) or known is not None
 
@@ -50,11 +66,15 @@ class VirtualRadio:
 
     async def is_bonded(self, address: str) -> bool | None:
         """See Backend."""
+        if self._hides:
+            return None
         await self._central.device()
         return address in self._central.keys or f"{address}/P" in self._central.keys
 
     async def pair(self, client: BleakClient, passkey: Passkey | None) -> None:
         """See Backend."""
+        if self._hides:
+            return
         try:
             await client.pair(passkey=passkey)
         except TimeoutError:
@@ -64,11 +84,13 @@ class VirtualRadio:
 
     async def power_cycle(self) -> bool:
         """See Backend."""
+        if self._hides:
+            return False
         await self._central.close()
         await self._central.device()
         return True
 
 
-def radio_on(air: Air, *, keeps_services: bool = False, pairs_by_itself: bool = False) -> VirtualRadio:
-    """An adapter on an air in this program."""
-    return VirtualRadio(AirPlug(air), keeps_services=keeps_services, pairs_by_itself=pairs_by_itself)
+def radio_on(air: Air, **habits: bool) -> VirtualRadio:
+    """An adapter on an air in this program; ``habits`` as ``VirtualRadio`` has them."""
+    return VirtualRadio(AirPlug(air), **habits)

@@ -65,11 +65,15 @@ class Habits:
     """What of a board's behaviour a test may want otherwise.
 
     ``asks_passkey``: it shows a PIN although its program pairs without one, a known fault of the V1. ``jump_result`` is
-    what a V2 answers when it is asked for its bootloader.
+    what a V2 answers when it is asked for its bootloader. The rest are seconds, as the constants above say of what.
     """
 
     asks_passkey: bool = False
     jump_result: int = SUCCESS
+    jump_after: float = JUMP_SECONDS
+    pairing_for: float = PAIRING_SECONDS
+    hangs_up_after: float = BONDED_DISCONNECT_SECONDS
+    resets_after: float = BONDED_RESET_SECONDS
 
 
 class MicrobitApplication(Program):
@@ -90,7 +94,7 @@ class MicrobitApplication(Program):
         self._leaving = False
         self._disconnect_at: float | None = None
         if self.pairing:
-            self.restart = Restart(now + PAIRING_SECONDS)
+            self.restart = Restart(now + habits.pairing_for)
             if len(machine.bonds) >= BONDS_MOST:
                 machine.bonds.forget(now, BONDS_MOST if self._old else 1)
 
@@ -175,8 +179,8 @@ class MicrobitApplication(Program):
 
     def bonded(self, now: float) -> list[Effect]:
         """A new bond: it ends the connection, shows a tick for a while and resets, whatever goes on by then."""
-        self._disconnect_at = now + BONDED_DISCONNECT_SECONDS
-        self.restart = Restart(now + BONDED_RESET_SECONDS)
+        self._disconnect_at = now + self._habits.hangs_up_after
+        self.restart = Restart(now + self._habits.resets_after)
         return []
 
     def read(self, characteristic: str, now: float) -> bytes:
@@ -203,5 +207,5 @@ class MicrobitApplication(Program):
         self._leaving = True
         self.machine.caller = self.machine.peer
         self.machine.caller_bonded = not self._found.runtime.open
-        self.restart = Restart(now + JUMP_SECONDS, Boot.BOOTLOADER)
+        self.restart = Restart(now + self._habits.jump_after, Boot.BOOTLOADER)
         return [Disconnect(POWER_OFF)]
