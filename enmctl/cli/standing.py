@@ -37,6 +37,7 @@ def standing(settings: Settings) -> dict[str, Any]:
         "current_status": summary.get("currentStatus"),
         "target_status": summary.get("targetStatus") or target,
         "paused_until": until,
+        "paused_by": summary.get("pausedBy"),
         "source": _source_of(settings, summary) if summary else _ask_source(settings),
         "database": str(settings.database),
         "assets_directory": str(settings.assets_directory),
@@ -224,7 +225,8 @@ def _status_words(facts: Mapping[str, Any]) -> str:
         return f"the next run starts paused{until}" if target == GatewayStatus.PAUSED else "not running"
     if current != target:
         return f"{current}, and soon {target}{until}"
-    return f"{current}{until if current == GatewayStatus.PAUSED else ''}"
+    by = f" by {facts['paused_by']}" if facts["paused_by"] else ""
+    return f"{current}{by}{until}" if current == GatewayStatus.PAUSED else f"{current}"
 
 
 def _count_words(counts: Mapping[str, Any]) -> str:

@@ -41,10 +41,11 @@ Item = TypeVar("Item")
 
 
 class Status(NamedTuple):
-    """Whether the gateway works, and what it was asked for last."""
+    """Whether the gateway works, what it was asked for last, and under which name it was paused ("": none)."""
 
     current: GatewayStatus
     target: GatewayStatus
+    paused_by: str = ""
 
 
 class GatewayClient:
@@ -76,13 +77,16 @@ class GatewayClient:
         """Whether the gateway works or is paused."""
         with self._understood():
             said = self._json("GET", "/v1/enm/status")
-            return Status(GatewayStatus(said["currentStatus"]), GatewayStatus(said["targetStatus"]))
+            current, target = GatewayStatus(said["currentStatus"]), GatewayStatus(said["targetStatus"])
+            return Status(current, target, str(said.get("pausedBy", "")))
 
-    def set_status(self, target: GatewayStatus, seconds: float | None = None) -> None:
-        """Have it pause (for so many seconds, or until told otherwise) or go on."""
+    def set_status(self, target: GatewayStatus, seconds: float | None = None, *, by: str = "") -> None:
+        """Have it pause (for so many seconds, or until told otherwise; under a name, where one is given) or go on."""
         wanted: dict[str, Any] = {"targetStatus": target}
         if seconds is not None:
             wanted["seconds"] = seconds
+        if by:
+            wanted["by"] = by
         self._answer("PUT", "/v1/enm/status", wanted)
 
     def summary(self) -> dict[str, Any]:

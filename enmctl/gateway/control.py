@@ -70,8 +70,16 @@ class Control(Protocol):
         """What was asked for last."""
         ...
 
-    async def set_target_status(self, status: GatewayStatus, *, seconds: float | None = None) -> None:
-        """Pause (for so many seconds, or until told otherwise) or go on; survives a restart."""
+    @property
+    def paused_by(self) -> str:
+        """Who asked for the pause, "" where nobody gave a name or there is none."""
+        ...
+
+    async def set_target_status(self, status: GatewayStatus, *, seconds: float | None = None, by: str = "") -> None:
+        """Pause (for so many seconds, or until told otherwise) or go on; survives a restart.
+
+        ``by`` is the name under which a pause is asked for; whoever asks last has it.
+        """
         ...
 
     async def devices(self) -> list[DeviceView]:

@@ -92,11 +92,13 @@ class _Api:
         return Response(self._document, media_type=JSON_TYPE)
 
     async def _show_status(self, _: Request) -> Response:
-        return answered({"currentStatus": self._control.current_status, "targetStatus": self._control.target_status})
+        said = {"currentStatus": self._control.current_status, "targetStatus": self._control.target_status}
+        by = self._control.paused_by
+        return answered({**said, "pausedBy": by} if by else said)
 
     async def _set_status(self, request: Request) -> Response:
-        status, seconds = read_status(await _object(request))
-        await self._control.set_target_status(status, seconds=seconds)
+        wanted = read_status(await _object(request))
+        await self._control.set_target_status(wanted.status, seconds=wanted.seconds, by=wanted.by)
         return Response()
 
     async def _show_gateway(self, _: Request) -> Response:

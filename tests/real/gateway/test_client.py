@@ -57,6 +57,8 @@ async def test_status_is_asked_and_set() -> None:
         await asyncio.to_thread(client.set_status, GatewayStatus.PAUSED, 600)
         assert (control.asked, control.seconds) == ([GatewayStatus.PAUSED], 600)
         assert (await asyncio.to_thread(client.status)).current is GatewayStatus.PAUSED
+        await asyncio.to_thread(client.set_status, GatewayStatus.PAUSED, by="logger")
+        assert (await asyncio.to_thread(client.status)).paused_by == "logger"
         await asyncio.to_thread(client.set_status, GatewayStatus.RUNNING)
         assert control.seconds is None
 

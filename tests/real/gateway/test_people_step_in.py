@@ -58,9 +58,10 @@ async def test_a_pause_survives_a_restart_and_ends_by_itself_when_it_was_for_a_t
     async with rig(tmp_path, boards=1) as world:
         world.push()
         async with world.gateway() as running:
-            await running.steward.set_target_status(GatewayStatus.PAUSED)
+            await running.steward.set_target_status(GatewayStatus.PAUSED, by="logger")
         async with world.gateway() as running:
             assert running.steward.current_status is GatewayStatus.PAUSED
+            assert running.steward.paused_by == "logger"
             await running.steward.set_target_status(GatewayStatus.PAUSED, seconds=0.3)
         async with world.gateway():
             await world.all_on_target()

@@ -63,6 +63,7 @@ class MemoryControl:
         self.target_status = GatewayStatus.RUNNING
         self.asked: list[GatewayStatus] = []
         self.seconds: float | None = None
+        self.paused_by = ""
         self.hooks: list[tuple[str, Hook]] = []
         self.deleted: list[str] = []
         self.restarts: list[str] = []
@@ -72,11 +73,12 @@ class MemoryControl:
         self.turns = True
         self.fault: Exception | None = None
 
-    async def set_target_status(self, status: GatewayStatus, *, seconds: float | None = None) -> None:
+    async def set_target_status(self, status: GatewayStatus, *, seconds: float | None = None, by: str = "") -> None:
         self._fail()
         self.asked.append(status)
         self.current_status = self.target_status = status
         self.seconds = seconds
+        self.paused_by = by
 
     async def devices(self) -> list[DeviceView]:
         self._fail()
