@@ -55,6 +55,8 @@ ELSEWHERE = {
     "bluetooth_long_timeout": "tests/real/radio/test_bluetooth_radio.py",
     "bluetooth_power_cycle_after": "tests/real/radio/test_bluetooth_radio.py",
     "bluetooth_adapter": "tests/real/simulator/bluetooth/visitor.py",
+    "bluetooth_concurrency": "tests/real/gateway/test_bluetooth_settings.py",
+    "bluetooth_gone_after": "tests/real/gateway/test_bluetooth_settings.py",
     "bluetooth_scan_while_connected": "tests/real/radio/test_bluetooth_scan.py",
 }
 """For each setting that other tests show at work, the file with them."""
