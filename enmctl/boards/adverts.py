@@ -33,6 +33,11 @@ def mode_of(advert: Advert) -> BoardMode:
     return BoardMode.APPLICATION
 
 
+def is_next(address: str, to: str) -> bool:
+    """Whether an address is the one that a bootloader takes whose program has the address ``to``."""
+    return address.upper() == next_address(to)
+
+
 def next_address(address: str) -> str | None:
     """The address that a bootloader takes so as not to be taken for its program: one more in the last byte alone.
 

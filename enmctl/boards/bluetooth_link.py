@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from enmctl.boards.adverts import ADDRESS, next_address
+from enmctl.boards.adverts import ADDRESS, is_next
 from enmctl.dfu import link
 from enmctl.dfu.link import AbsentError, GattError, LinkTimeoutError, Notification, Opened
 from enmctl.errors import EnmError, RadioError, RefusedError, TransferError
@@ -215,10 +215,10 @@ class BluetoothLink:
         if self._hides_addresses:
             is_ours = mode is BoardMode.BOOTLOADER and advert.address not in self._others
         elif mode is BoardMode.BOOTLOADER:
-            is_ours = _is_next(advert.address, self._address)
+            is_ours = is_next(advert.address, self._address)
         else:
             is_ours = self._began_in is BoardMode.BOOTLOADER and advert.address not in self._others
-            is_ours = is_ours and _is_next(self._address, advert.address)
+            is_ours = is_ours and is_next(self._address, advert.address)
         return mode if is_ours else None
 
     def _note_others(self) -> None:
@@ -249,10 +249,6 @@ class BluetoothLink:
 def _says_what_it_is(advert: Advert) -> bool:
     """Whether an advertisement has anything in it; one for this machine alone has not (ADV_DIRECT_IND)."""
     return bool(advert.name or advert.services)
-
-
-def _is_next(address: str, to: str) -> bool:
-    return address.upper() == next_address(to)
 
 
 def _gatt_error(error: AttError) -> GattError:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from enmctl.boards.adverts import next_address
+from enmctl.boards.adverts import is_next
 from enmctl.boards.contract import BoardDriver
 from enmctl.gateway.reach import OpenRadio
 from enmctl.gateway.sightings import Place, Sightings
@@ -132,9 +132,7 @@ class BluetoothHearing:
         found = self.devices.get(address)
         if found is not None:
             return found
-        return next(
-            (known for own, known in self.devices.items() if (next_address(own) or "").upper() == address), None
-        )
+        return next((known for own, known in self.devices.items() if is_next(address, own)), None)
 
     def _watch(self, name: str, place: Place, delay: float) -> None:
         place.timer = asyncio.get_running_loop().call_later(delay, self._may_be_gone, name, place)
