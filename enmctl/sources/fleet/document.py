@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from enmctl.policy import DAYS, TRIES, Membership, Policy, Window
+from enmctl.policy import DAYS, Membership, Policy, Window
 from enmctl.sources.fleet import identities
 from enmctl.sources.fleet.minisign import PublicKey
 from enmctl.sources.fleet.places import Keys
@@ -232,7 +232,7 @@ class Reader:
         well_for = section.span("well_for") if "well_for" in section else known.well_for
         stop_after, stop_share = self._stop(section, known)
         rollback = section.flag("rollback", default=known.rollback)
-        tries = section.whole("tries", 1, 100) or (known.tries if known.tries != TRIES else TRIES)
+        tries = section.whole("tries", 1, 100) or known.tries
         zone = section.text("timezone", allowed='a time zone like "Europe/Vienna"') or known.zone
         if zone is not None and not _is_zone(zone):
             section.fault("timezone", f'{zone!r} is no time zone here: it must be one like "Europe/Vienna"')

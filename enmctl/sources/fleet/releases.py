@@ -86,8 +86,10 @@ class ReleaseReader:
             problem = f"{path} has the SHA-256 {sha256}, not this one: put the right file there, or that hash here"
             self.faults.append(Fault(_beside(entry.keys, "sha256"), problem))
             return None
+        if entry.public_key is not None:
+            self.looked_at.add(_signature_path(self._folder, entry, path))
         try:
-            self._check_signature(entry, path, data)
+            _check_signature(self._folder, entry, path, data)
         except FirmwareError as error:
             self.faults.append(Fault(_beside(entry.keys, "public_key"), str(error)))
             return None
@@ -105,20 +107,20 @@ class ReleaseReader:
             raise FirmwareError(content)
         return content
 
-    def _check_signature(self, entry: FirmwareEntry, path: Path, data: bytes) -> None:
-        if entry.public_key is None:
-            return
-        beside = signature_path(self._folder, entry, path)
-        self.looked_at.add(beside)
-        verify(data, read_signature(beside, path.name), entry.public_key, path.name)
+
+def _check_signature(folder: Path, entry: FirmwareEntry, path: Path, data: bytes) -> None:
+    """Refuse firmware that is to be signed and is not. Raises FirmwareError."""
+    if entry.public_key is not None:
+        signature = _read_signature(_signature_path(folder, entry, path), path.name)
+        verify(data, signature, entry.public_key, path.name)
 
 
-def signature_path(folder: Path, entry: FirmwareEntry, path: Path) -> Path:
+def _signature_path(folder: Path, entry: FirmwareEntry, path: Path) -> Path:
     """Where the signature of a firmware file is."""
     return folder / entry.signature if entry.signature else path.with_name(path.name + SUFFIX)
 
 
-def read_signature(path: Path, name: str) -> str:
+def _read_signature(path: Path, name: str) -> str:
     """The text of a signature file.
 
     Raises:
@@ -170,9 +172,7 @@ def hand_out(release: Release, folder: Path, to: Path, most: int) -> None:
         raise SourceGoneError(error.message, remedy="it is looked for again") from error
     if hashlib.sha256(data).hexdigest() != release.sha256:
         raise SourceGoneError(f"{path} was changed meanwhile", remedy="the fleet file is read again")
-    if release.entry.public_key is not None:
-        text = read_signature(signature_path(folder, release.entry, path), path.name)
-        verify(data, text, release.entry.public_key, path.name)
+    _check_signature(folder, release.entry, path, data)
     put(data, path.name, to, most)
 
 
