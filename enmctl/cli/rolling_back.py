@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from enmctl.cli.claims import fleet_named
 from enmctl.cli.running import client_of_running
 from enmctl.cli.shell import Call
 from enmctl.errors import UnknownError, UsageError
-from enmctl.gateway.naming import find_device
-from enmctl.gateway.rolling_back import Change, application_rolled_back, let_go, rolled_back
-from enmctl.models import Device
+from enmctl.gateway.rolling_back import asked_for
 from enmctl.store import Store
 
 
@@ -37,17 +36,10 @@ def roll_back(call: Call, word: str | None, application: str | None, *, clear: b
 
 def _in_database(call: Call, word: str, *, is_application: bool, clear: bool) -> list[str]:
     with Store.open(call.settings.database, set_aside=False) as store:
-        changes = _changes(call, store.devices(), word, is_application=is_application, clear=clear)
+        application_id = _application_id(call, word) if is_application else None
+        changes = asked_for(store.devices(), word, application_id, clear=clear)
         store.change_many([(change.device.uuid, change.columns) for change in changes])
     return [change.told for change in changes]
-
-
-def _changes(call: Call, devices: list[Device], word: str, *, is_application: bool, clear: bool) -> list[Change]:
-    if not is_application:
-        return let_go([find_device(devices, word)]) if clear else rolled_back(devices, word)
-    number = _application_id(call, word)
-    mine = [device for device in devices if device.application_id == number]
-    return let_go(mine) if clear else application_rolled_back(devices, number)
 
 
 def _application_id(call: Call, word: str) -> int:
@@ -59,12 +51,7 @@ def _application_id(call: Call, word: str) -> int:
     """
     if word.isascii() and word.isdigit():
         return int(word)
-    settings = call.settings
-    if settings.fleet_file is not None:
-        from enmctl.boards.installed import board_types
-        from enmctl.sources.fleet.fleet import read_fleet
-
-        fleet = read_fleet(settings.fleet_file, board_types(), most=settings.asset_max_size)
-        if word in fleet.document.applications:
-            return fleet.document.applications[word].id
+    fleet = fleet_named(call.settings)
+    if fleet is not None and word in fleet.document.applications:
+        return fleet.document.applications[word].id
     raise UnknownError(f"no application {word!r} is known here", remedy="name it by its id, as enmctl devices shows it")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from enmctl.cli.claims import fleet_named
 from enmctl.cli.durations import spell
 from enmctl.cli.running import gateway_at_work
 from enmctl.cli.views import STATES, clock, state_of
@@ -143,22 +144,13 @@ def _ask_source(settings: Settings) -> dict[str, Any]:
     reachable, problem = False, None
     try:
         if settings.source == FLEET:
-            _check_fleet_file(settings)
+            fleet_named(settings)
         reachable = asyncio.run(_is_reachable(settings))
     except TimeoutError:
         problem = f"it does not answer within {SOURCE_LIMIT:g} s"
     except EnmError as error:
         problem = str(error)
     return {"name": settings.source, "address": _address(settings), "reachable": reachable, "problem": problem}
-
-
-def _check_fleet_file(settings: Settings) -> None:
-    """Read the fleet file as a starting gateway would. Raises FleetError."""
-    from enmctl.boards.installed import board_types
-    from enmctl.sources.fleet.fleet import read_fleet
-
-    if settings.fleet_file is not None:
-        read_fleet(settings.fleet_file, board_types(), most=settings.asset_max_size)
 
 
 async def _is_reachable(settings: Settings) -> bool:

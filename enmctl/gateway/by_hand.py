@@ -134,11 +134,6 @@ class _Journal:
             commit=commit_of(step.version),
             sent=self._sent,
             held_target=held,
-            failures=0,
-            failed_target=None,
-            failed_permanently=False,
-            failed_at=None,
-            retry_at=None,
         )
 
 

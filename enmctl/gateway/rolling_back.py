@@ -9,7 +9,7 @@ from enmctl.errors import UnknownError
 from enmctl.gateway.naming import find_device
 from enmctl.gateway.rollout import good_commit_of
 from enmctl.models import Device, PinnedBy, short
-from enmctl.store.rows import DeviceColumns
+from enmctl.store.rows import NO_FAILURES, DeviceColumns
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,19 @@ class Change:
     device: Device
     columns: DeviceColumns
     told: str
+
+
+def asked_for(devices: Sequence[Device], word: str, application_id: int | None, *, clear: bool) -> list[Change]:
+    """What a person asks for: of all of an application where its id is given, else of the device that ``word`` names.
+
+    Raises:
+        UnknownError: there is none such, or nothing to go back to.
+    """
+    if application_id is None:
+        return let_go([find_device(devices, word)]) if clear else rolled_back(devices, word)
+    if clear:
+        return let_go([device for device in devices if device.application_id == application_id])
+    return application_rolled_back(devices, application_id)
 
 
 def rolled_back(devices: Sequence[Device], word: str) -> list[Change]:
@@ -66,16 +79,7 @@ def let_go(devices: Sequence[Device]) -> list[Change]:
     ]
 
 
-_FORWARD: DeviceColumns = {
-    "pinned_commit": None,
-    "pinned_target": None,
-    "pinned_by": None,
-    "failures": 0,
-    "failed_target": None,
-    "failed_permanently": False,
-    "failed_at": None,
-    "retry_at": None,
-}
+_FORWARD: DeviceColumns = {**NO_FAILURES, "pinned_commit": None, "pinned_target": None, "pinned_by": None}
 
 
 def _back(device: Device) -> Change | None:
@@ -83,15 +87,11 @@ def _back(device: Device) -> Change | None:
     if back is None:
         return None
     columns: DeviceColumns = {
+        **NO_FAILURES,
         "pinned_commit": back,
         "pinned_target": device.target_commit,
         "pinned_by": PinnedBy.PERSON,
         "held_target": None,
-        "failures": 0,
-        "failed_target": None,
-        "failed_permanently": False,
-        "failed_at": None,
-        "retry_at": None,
     }
     return Change(device, columns, f"{_name(device)} goes back to {short(back)} until its target changes")
 

@@ -17,7 +17,7 @@ from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.jobs import find_target, work_of
 from enmctl.gateway.naming import find_device
 from enmctl.gateway.planning import Planned, planned
-from enmctl.gateway.rolling_back import application_rolled_back, let_go, rolled_back
+from enmctl.gateway.rolling_back import asked_for
 from enmctl.models import Device, DeviceStatus, GatewayStatus, Stage, Step
 from enmctl.store import Store
 from enmctl.store.rows import DeviceColumns
@@ -214,12 +214,7 @@ class Steward:
     async def roll_back(self, word: str, *, application: bool, clear: bool) -> list[str]:
         """Have a device, or all of an application, go back to the last good firmware, or come forward again."""
         devices = await self._crew.store.call(Store.devices)
-        if application:
-            number = self._application_called(word)
-            mine = [device for device in devices if device.application_id == number]
-            changes = let_go(mine) if clear else application_rolled_back(devices, number)
-        else:
-            changes = let_go([find_device(devices, word)]) if clear else rolled_back(devices, word)
+        changes = asked_for(devices, word, self._application_called(word) if application else None, clear=clear)
         columns = [(change.device.uuid, change.columns) for change in changes]
         await self._crew.store.call(Store.change_many, columns)
         for change in changes:

@@ -14,10 +14,6 @@ from enmctl.store.tables import Tables
 _PRUNED_EACH: Final = 64
 """Old attempts are looked for once in so many new ones."""
 
-_NO_FAILURES: Final = DeviceColumns(
-    failures=0, failed_target=None, failed_permanently=False, failed_at=None, retry_at=None
-)
-
 _KEEP_GOOD: Final = """
     UPDATE devices SET
         good_commit = CASE WHEN "commit" IS NOT NULL AND "commit" IS NOT ? AND good_commit IS NOT ?
@@ -120,7 +116,7 @@ class AttemptJournal(Tables):
             if "commit" in columns:
                 new = rows.cell(columns["commit"])
                 database.execute(_KEEP_GOOD, [new, new, ended_at, rows.cell(uuid)])
-            return update_device(database, uuid, {**_NO_FAILURES, **columns})
+            return update_device(database, uuid, {**rows.NO_FAILURES, **columns})
 
     def doubt_commit(self, uuid: str, tried: str) -> None:
         """Note that it is not known any more what a device runs that was to come to ``tried``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
 from enmctl.errors import StoreError
 from enmctl.models import Attempt, AttemptKind, Device, Outcome, PinnedBy, Proof
@@ -46,6 +46,12 @@ class DeviceColumns(TypedDict, total=False):
     pinned_commit: str | None
     pinned_target: str | None
     pinned_by: PinnedBy | None
+
+
+NO_FAILURES: Final = DeviceColumns(
+    failures=0, failed_target=None, failed_permanently=False, failed_at=None, retry_at=None
+)
+"""A device whose failures are forgotten."""
 
 
 def quoted(column: str) -> str:

@@ -73,12 +73,12 @@ class _Api:
             "/v1/enm/provision": {"POST": self._provision},
             "/v1/enm/applications/{application}/rollback": {
                 "PUT": self._roll_application_back,
-                "DELETE": self._let_application_go,
+                "DELETE": self._roll_application_back,
             },
             "/v1/devices": {"GET": self._list_devices},
             "/v1/devices/{uuid}": {"GET": self._show_device, "PUT": self._take_hook, "DELETE": self._delete_device},
             "/v1/devices/{uuid}/restart": {"PUT": self._restart},
-            "/v1/devices/{uuid}/rollback": {"PUT": self._roll_back, "DELETE": self._let_go},
+            "/v1/devices/{uuid}/rollback": {"PUT": self._roll_back, "DELETE": self._roll_back},
             "/v1/devices/{uuid}/identify": {"POST": self._identify},
             "/v1/devices/{uuid}/firmware": {"PUT": self._flash},
         }
@@ -135,18 +135,12 @@ class _Api:
         return answered({"actions": [one.fields() for one in plan], "todo": sum(one.is_work for one in plan)})
 
     async def _roll_back(self, request: Request) -> Response:
-        return answered({"done": await self._control.roll_back(_word(request), application=False, clear=False)})
-
-    async def _let_go(self, request: Request) -> Response:
-        return answered({"done": await self._control.roll_back(_word(request), application=False, clear=True)})
+        clear = request.method == "DELETE"
+        return answered({"done": await self._control.roll_back(_word(request), application=False, clear=clear)})
 
     async def _roll_application_back(self, request: Request) -> Response:
-        word = read_word(request.path_params["application"])
-        return answered({"done": await self._control.roll_back(word, application=True, clear=False)})
-
-    async def _let_application_go(self, request: Request) -> Response:
-        word = read_word(request.path_params["application"])
-        return answered({"done": await self._control.roll_back(word, application=True, clear=True)})
+        word, clear = read_word(request.path_params["application"]), request.method == "DELETE"
+        return answered({"done": await self._control.roll_back(word, application=True, clear=clear)})
 
     async def _identify(self, request: Request) -> Response:
         return await job_news(self._control.work(Job(JobKind.IDENTIFY, _word(request))))
