@@ -59,6 +59,19 @@ def application_id() -> int:
     return 1_000_000 + secrets.randbelow(2_000_000_000)
 
 
+def settings_in(folder: Path, supervisor: SimulatedSupervisor, **more: Any) -> Settings:
+    """Settings of a quick gateway that keeps all it has in a folder."""
+    known = QUICK | {
+        "db_directory": folder / "database",
+        "assets_directory": folder / "assets",
+        "lock_file": folder / "lock" / "resin-updates.lock",
+        "balena_lock_file": folder / "balena" / "updates.lock",
+        "supervisor_address": supervisor.url,
+        "supervisor_api_key": supervisor.api_key,
+    }
+    return Settings(**(known | more))
+
+
 @dataclass
 class Rig:
     """The outside of a gateway: a Supervisor with one application, and its boards."""
@@ -91,15 +104,7 @@ class Rig:
 
     def settings(self, **more: Any) -> Settings:
         """The gateway's settings."""
-        known = QUICK | {
-            "db_directory": self.folder / "database",
-            "assets_directory": self.folder / "assets",
-            "lock_file": self.folder / "lock" / "resin-updates.lock",
-            "balena_lock_file": self.folder / "balena" / "updates.lock",
-            "supervisor_address": self.supervisor.url,
-            "supervisor_api_key": self.supervisor.api_key,
-        }
-        return Settings(**(known | more))
+        return settings_in(self.folder, self.supervisor, **more)
 
     @asynccontextmanager
     async def gateway(self, **more: Any) -> AsyncGenerator[Running]:

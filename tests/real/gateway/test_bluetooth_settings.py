@@ -12,9 +12,8 @@ import pytest
 from enmctl.gateway.crew import Watcher
 from enmctl.gateway.run import Running, running
 from enmctl.models import BoardKey, DeviceStatus, Stage, Step
-from enmctl.settings import Settings
 from enmctl.simulator.world import World
-from tests.real.gateway.rig import QUICK, application_id, eventually, until_views
+from tests.real.gateway.rig import application_id, eventually, settings_in, until_views
 
 
 class AtOnce(Watcher):
@@ -38,21 +37,7 @@ class AtOnce(Watcher):
 @asynccontextmanager
 async def gateway(world: World, folder: Path, **more: Any) -> AsyncGenerator[Running]:
     """A gateway that reaches this world."""
-    assert world.neighbourhood is not None
-    settings = Settings(
-        **QUICK
-        | {
-            "db_directory": folder / "database",
-            "assets_directory": folder / "assets",
-            "lock_file": folder / "lock" / "resin-updates.lock",
-            "balena_lock_file": folder / "balena" / "updates.lock",
-            "supervisor_address": world.supervisor.url,
-            "supervisor_api_key": world.supervisor.api_key,
-            "api_port": world.api_port,
-            "bluetooth_adapter": world.neighbourhood.adapter,
-        }
-        | more
-    )
+    settings = settings_in(folder, world.supervisor, api_port=world.api_port, **more)
     async with running(settings, reach=world.reach) as started:
         yield started
 
