@@ -147,7 +147,7 @@ async def test_avahi_timeout_is_how_long_a_board_is_listened_for(tmp_path: Path)
     async with rig(tmp_path) as world:
         for span in (0.3, 1.2):
             began = time.monotonic()
-            ended = await enmctl(world.environment(avahi_timeout=span), "restart", "0")
+            ended = await enmctl(world.environment(avahi_timeout=span), "restart", f"absent-{world.app}")
             assert ended.code == ExitCode.UNKNOWN, ended.talk
             assert time.monotonic() - began >= span * EARLY
         world.push()
