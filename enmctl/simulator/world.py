@@ -190,6 +190,7 @@ class World:
             "ENM_API_HOST": LOOPBACK,
             "ENM_API_PORT": str(self.api_port),
             "ENM_MDNS_INTERFACES": LOOPBACK,
+            "ENM_HOTSPOT": "off",
         }
 
     def fill(self, database: Path, count: int, app_id: int | None = None) -> int:

@@ -33,6 +33,7 @@ def environment_of(place: Path) -> dict[str, str]:
         "ENM_LOCK_FILE_LOCATION": str(place / "resin.lock"),
         "BALENA_APP_LOCK_PATH": str(place / "balena.lock"),
         "ENM_MDNS_INTERFACES": "127.0.0.1",
+        "ENM_HOTSPOT": "off",
         "ENM_API_PORT": "0",
     }
 
