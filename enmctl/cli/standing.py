@@ -40,6 +40,7 @@ def standing(settings: Settings) -> dict[str, Any]:
         "database": str(settings.database),
         "assets_directory": str(settings.assets_directory),
         "update_lock": summary["updateLock"] if "updateLock" in summary else _foreign_lock(settings),
+        "hotspot": summary.get("hotspot"),
         "boards": _board_counts(summary.get("boards")),
         "devices": devices if devices is None else {**devices, "statuses": summary.get("devices")},
         "problems": problems,
@@ -59,6 +60,7 @@ def worded(facts: Mapping[str, Any]) -> dict[str, object]:
         "update lock": f"somebody else holds {facts['update_lock']}: transfers wait"
         if facts["update_lock"]
         else "nobody else holds it",
+        "hotspot": _hotspot_words(facts["hotspot"]) if facts["hotspot"] else None,
         "boards": _count_words(facts["boards"]) if facts["boards"] else None,
         "devices": _device_words(devices) if devices else None,
         "problem": "; ".join(facts["problems"]) or None,
@@ -206,6 +208,15 @@ def _status_words(facts: Mapping[str, Any]) -> str:
     if current != target:
         return f"{current}, and soon {target}{until}"
     return f"{current}{until if current == GatewayStatus.PAUSED else ''}"
+
+
+def _hotspot_words(hotspot: Mapping[str, Any]) -> str:
+    if hotspot["up"]:
+        at = f" ({hotspot['address']})" if hotspot["address"] else ""
+        return f"{hotspot['ssid']} is up on {hotspot['interface']}{at}"
+    if hotspot["problem"]:
+        return f"down: {hotspot['problem']}"
+    return "coming up" if hotspot["wanted"] else "down, for nothing needs it"
 
 
 def _count_words(counts: Mapping[str, Any]) -> str:

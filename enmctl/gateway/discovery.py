@@ -28,12 +28,20 @@ PROBES_AT_ONCE = 32
 """How many boards are asked at the same time."""
 
 
+LEASED = "\0"
+"""Before the name of a place that only a lease tells of; no instance's name begins so."""
+
+
 @dataclass(slots=True, eq=False)
 class _Place:
-    """One advertised instance: where a board says it is; all that changes of ``board`` leaves its ``key`` the same."""
+    """One advertised instance: where a board says it is; all that changes of ``board`` leaves its ``key`` the same.
+
+    ``leased`` is one that is not advertised, and is known by the board's lease in the hotspot.
+    """
 
     board: DiscoveredBoard
     key: BoardKey
+    leased: bool = False
     online: bool = False
     misses: int = 0
     due: bool = False
@@ -72,6 +80,7 @@ class Discovery:
         self._probes: set[asyncio.Task[None]] = set()
         self._started_at = 0.0
         self._switching = asyncio.Lock()
+        self._hotspot: tuple[str, ...] = ()
         self.boards: dict[BoardKey, Seen] = {}
 
     @property
@@ -95,7 +104,9 @@ class Discovery:
         async with self._switching:
             if not wifi or self._browser is not None:
                 return
-            browser = MdnsBrowser(self._settings, on_change=self._heard, loopback_only=self._loopback_only)
+            browser = MdnsBrowser(
+                self._settings, on_change=self._heard, loopback_only=self._loopback_only, also_on=self._hotspot
+            )
             await browser.__aenter__()
             self._browser = browser
             self._started_at = asyncio.get_running_loop().time()
@@ -113,6 +124,27 @@ class Discovery:
             task.cancel()
         await asyncio.gather(*self._probes, return_exceptions=True)
         self.boards.clear()
+
+    async def follow_hotspot(self, addresses: Sequence[str]) -> None:
+        """Listen in the hotspot as well, where this machine has these addresses; in none any more without one."""
+        self._hotspot = tuple(addresses)
+        async with self._switching:
+            if self._browser is not None:
+                await self._browser.listen_also_on(self._hotspot)
+
+    def take_leases(self, clients: Sequence[MdnsService]) -> None:
+        """Take up the boards among the hotspot's clients that are not heard; a board that is heard is left alone."""
+        if not self.is_listening:
+            return
+        named = {f"{LEASED}{client.name}": client for client in clients}
+        for name in [name for name, place in self._places.items() if place.leased and name not in named]:
+            self._drop(name)
+        for name, client in named.items():
+            board = self._recognise(client)
+            if board is None or any(not place.leased for place in self._places_of.get(board.key, ())):
+                self._drop(name)
+            elif name not in self._places or self._places[name].board.addresses != board.addresses:
+                self._take_place(name, board, leased=True)
 
     def locate(self, key: BoardKey) -> DiscoveredBoard | None:
         """Where a board was heard last."""
@@ -133,6 +165,12 @@ class Discovery:
         if board is None:
             self._drop(name)
             return
+        self._take_place(name, board)
+        for leased in [name for name, place in self._places.items() if place.leased and place.key == board.key]:
+            self._drop(leased)
+
+    def _take_place(self, name: str, board: DiscoveredBoard, *, leased: bool = False) -> None:
+        """Note where a board is, and have it asked there."""
         place = self._places.get(name)
         key = board.key
         if place is not None and place.key == key:
@@ -141,7 +179,7 @@ class Discovery:
             place.board = board
         else:
             self._drop(name)
-            place = self._places[name] = _Place(board, key)
+            place = self._places[name] = _Place(board, key, leased)
             self._places_of[key].append(place)
         self._refresh(key)
         self._probe_in(name, place, 0.0)

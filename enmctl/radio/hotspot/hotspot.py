@@ -95,6 +95,11 @@ class Hotspot:
             await hotspot._manager.subscribe()
             yield hotspot
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the bus is still there."""
+        return self._bus.is_open
+
     async def up(self) -> Network:
         """Raise the network, or take up the one that was kept; returns once it is up.
 
@@ -366,16 +371,12 @@ def _check_there(signal: Signal) -> Signal:
     return signal
 
 
-CHANGES: Final = {"WirelessEnabled", "WirelessHardwareEnabled", "PrimaryConnection"}
-"""Properties of NetworkManager after whose change another interface may be usable."""
-
-
 def _may_help(signal: Signal) -> bool:
     """Whether raising a hotspot may work after it where it did not before; what our own tries bring about is not it."""
     if _has_new_owner(signal):
         return bool(signal.body[2])
     if signal.interface == PROPERTIES and signal.path == PATH:
-        return bool(CHANGES & set(signal.body[1]))
+        return "PrimaryConnection" in signal.body[1]
     if signal.interface == DEVICE and signal.member == "StateChanged":
         new, old, _ = signal.body
         return bool(new == DeviceState.FREE and old != DeviceState.FAILED)

@@ -30,7 +30,6 @@ class Reason(NamedTuple):
 
 
 REASONS: Final = {
-    0: Reason("NetworkManager does not say why", SEE_LOG),
     3: Reason("NetworkManager was told to leave the interface alone", "hand it over: nmcli device set {} managed yes"),
     4: Reason("the interface could not be set up", SEE_LOG),
     5: Reason("it got no address", SEE_LOG),
@@ -65,11 +64,18 @@ REASONS: Final = {
 }
 
 
+NOT_READY: Final = Reason(
+    "NetworkManager does not have it ready",
+    "see that wpa_supplicant is installed and runs: journalctl -u wpa_supplicant",
+)
+
+
 def reason_of(number: int, interface: str) -> Reason:
     """A device's reason in words."""
     known = REASONS.get(number)
     if known is None:
-        return Reason(f"NetworkManager's reason is number {number}", SEE_LOG)
+        said = f"NetworkManager's reason is number {number}" if number else "NetworkManager does not say why"
+        return Reason(said, SEE_LOG)
     return Reason(known.words, known.remedy.replace("{}", interface))
 
 
@@ -90,12 +96,9 @@ def unavailable(overview: Overview, device: Device) -> RadioError:
         )
     if not overview.wifi_on:
         return RadioError("Wi-Fi is switched off on this machine", remedy="nmcli radio wifi on", reason="wifi-off")
-    words, remedy = reason_of(device.reason or NO_SUPPLICANT, name)
+    words, remedy = REASONS.get(device.reason, NOT_READY)
     return RadioError(f"{name} cannot be used now: {words}", remedy=remedy, reason="unavailable")
 
-
-NO_SUPPLICANT: Final = 10
-"""What it most often is where a device cannot be used and has no reason."""
 
 UNMANAGED_WORDS: Final = "strictly unmanaged"
 

@@ -47,14 +47,18 @@ ELSEWHERE = {
     "probe_timeout": "tests/real/boards/test_esp8266_pages.py",
     "stop_timeout": "tests/real/gateway/test_journals.py",
     "asset_max_size": "tests/real/gateway/test_bad_input_assets.py",
+    "hotspot": "tests/real/gateway/test_hotspot.py",
+    "hotspot_ssid": "tests/real/gateway/test_hotspot.py",
+    "hotspot_password": "tests/real/gateway/test_hotspot.py",
+    "hotspot_interface": "tests/real/radio/hotspot/test_hotspot.py",
+    "hotspot_keep": "tests/real/gateway/test_hotspot.py",
+    "hotspot_delete_delay": "tests/real/radio/hotspot/test_hotspot.py",
+    "system_bus_address": "tests/real/gateway/test_hotspot.py",
     "mdns_interfaces": "tests/real/radio/test_mdns_browser.py",
 }
 """For each setting that other tests show at work, the file with them."""
 
 WITHOUT_EFFECT = {
-    "hotspot_delete_delay",
-    "hotspot_ssid",
-    "hotspot_password",
     "bluetooth_short_timeout",
     "bluetooth_long_timeout",
 }
