@@ -8,7 +8,8 @@ _enmctl() {
         if [[ $word == "=" ]]; then continue; fi
         if [[ $pending ]]; then pending=""; continue; fi
         case "$path:$word" in
-            '':run|'':status|'':pause|'':resume|'':scan|'':provision|'':flash|'':restart|'':identify|'':inspect|'':devices|'':history|'':logs|'':demo|'':simulator|'':completion) path="${path:+$path }$word" ;;
+            '':run|'':status|'':pause|'':resume|'':doctor|'':hotspot|'':scan|'':provision|'':flash|'':restart|'':identify|'':inspect|'':devices|'':history|'':logs|'':demo|'':simulator|'':completion) path="${path:+$path }$word" ;;
+            'hotspot':up|'hotspot':down|'hotspot':status) path="${path:+$path }$word" ;;
             'devices':list|'devices':show|'devices':delete|'devices':release) path="${path:+$path }$word" ;;
             'pause':--for) pending=$word ;;
             'scan':--timeout|'scan':--count|'scan':--board) pending=$word ;;
@@ -39,6 +40,11 @@ _enmctl() {
             'status') options='--json --quiet --verbose --simulate --help' ;;
             'pause') options='--for --json --quiet --verbose --simulate --help' ;;
             'resume') options='--json --quiet --verbose --simulate --help' ;;
+            'doctor') options='--json --quiet --verbose --simulate --help' ;;
+            'hotspot') options='--json --quiet --verbose --simulate --help' ;;
+            'hotspot up') options='--keep --json --quiet --verbose --simulate --help' ;;
+            'hotspot down') options='--json --quiet --verbose --simulate --help' ;;
+            'hotspot status') options='--json --quiet --verbose --simulate --help' ;;
             'scan') options='--timeout --count --board --json --quiet --verbose --simulate --help' ;;
             'provision') options='--timeout --json --quiet --verbose --simulate --help' ;;
             'flash') options='--hold --board --user --path --max-size --timeout --json --quiet --verbose --simulate --help' ;;
@@ -72,7 +78,8 @@ _enmctl() {
         'history':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
         'logs':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
         'completion':0) mapfile -t COMPREPLY < <(compgen -W 'bash zsh fish devices' -- "$current") ;;
-        '':0) mapfile -t COMPREPLY < <(compgen -W 'run status pause resume scan provision flash restart identify inspect devices history logs demo simulator completion' -- "$current") ;;
+        '':0) mapfile -t COMPREPLY < <(compgen -W 'run status pause resume doctor hotspot scan provision flash restart identify inspect devices history logs demo simulator completion' -- "$current") ;;
+        'hotspot':0) mapfile -t COMPREPLY < <(compgen -W 'up down status' -- "$current") ;;
         'devices':0) mapfile -t COMPREPLY < <(compgen -W 'list show delete release' -- "$current") ;;
     esac
 }

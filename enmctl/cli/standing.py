@@ -39,7 +39,7 @@ def standing(settings: Settings) -> dict[str, Any]:
         "source": _source_of(settings, summary) if summary else _ask_source(settings),
         "database": str(settings.database),
         "assets_directory": str(settings.assets_directory),
-        "update_lock": summary["updateLock"] if "updateLock" in summary else _foreign_lock(settings),
+        "update_lock": summary["updateLock"] if "updateLock" in summary else foreign_lock(settings),
         "hotspot": summary.get("hotspot"),
         "boards": _board_counts(summary.get("boards")),
         "devices": devices if devices is None else {**devices, "statuses": summary.get("devices")},
@@ -163,7 +163,7 @@ def _address(settings: Settings) -> str | None:
     return settings.supervisor_address if settings.source == "supervisor" else None
 
 
-def _foreign_lock(settings: Settings) -> str | None:
+def foreign_lock(settings: Settings) -> str | None:
     """The update lock that somebody else holds, as far as it can be told without the gateway."""
     for path in (settings.lock_file, settings.balena_lock_file):
         if _is_foreign(path):

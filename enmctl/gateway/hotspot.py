@@ -14,7 +14,7 @@ from enmctl.gateway.discovery import Discovery
 from enmctl.models import Radio
 from enmctl.radio.hotspot.hotspot import Hotspot, Network
 from enmctl.radio.hotspot.leases import Leases
-from enmctl.radio.hotspot.profile import has_default_password
+from enmctl.radio.hotspot.profile import KNOWN_PASSWORD, has_default_password
 from enmctl.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -165,9 +165,7 @@ class HotspotKeeper:
         LOG.info("the hotspot %r is up on %s (channel %d%s)", network.name, network.interface, network.channel, at)
         if has_default_password(self._settings) and not self._warned:
             self._warned = True
-            LOG.warning(
-                "everybody knows the hotspot's password: set ENM_HOTSPOT_PASSWORD, in the boards' firmware as well"
-            )
+            LOG.warning("%s", KNOWN_PASSWORD)
         await self._discovery.follow_hotspot([address.partition("/")[0] for address in network.addresses])
         self._tried.set()
         self._changed()

@@ -119,6 +119,21 @@ class Hotspot:
         except BusAnswerError as error:
             raise refused(error) from error
 
+    async def rehearse(self) -> tuple[str, str]:
+        """See that the network could be raised, and touch nothing; NetworkManager's version and the interface.
+
+        Raises:
+            RadioError: it could not be.
+        """
+        wanted(self._settings)
+        try:
+            with self._bus.signals() as news:
+                overview = await self._ready(news)
+                await self._check_permissions()
+                return overview.version, choose(overview, self._settings.hotspot_interface).interface
+        except BusAnswerError as error:
+            raise refused(error) from error
+
     async def down(self) -> Sequence[str]:
         """Take down whatever hotspot of this name there is, whoever raised it; the interfaces that are free now.
 

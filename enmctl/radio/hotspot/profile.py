@@ -12,6 +12,11 @@ from enmctl.errors import RadioError
 from enmctl.radio.hotspot.network_manager import AccessPoint
 from enmctl.settings import DEFAULT_HOTSPOT, Settings
 
+KNOWN_PASSWORD: Final = (
+    "everybody knows the hotspot's password: set ENM_HOTSPOT_PASSWORD, in the boards' firmware as well"  # noqa: S105
+)
+"""What people are told who left the default password."""
+
 ConnectionSettings = Mapping[str, Mapping[str, Any]]
 """NetworkManager's settings of a connection, ``a{sa{sv}}`` on the bus."""
 
