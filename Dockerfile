@@ -5,7 +5,7 @@ FROM python:3.13-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY enmctl enmctl
-RUN pip install --no-cache-dir --prefix=/install .
+RUN pip install --no-cache-dir --prefix=/install ".[signatures]"
 
 FROM python:3.13-slim
 COPY --from=build /install /usr/local

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import hook, load, rollout, startup
+from benchmarks import fleet, hook, load, rollout, startup
 from benchmarks.figures import Figure, report
 
 
@@ -25,6 +25,7 @@ def measure_startup() -> list[Figure]:
 BENCHMARKS: Mapping[str, Callable[[], list[Figure]]] = {
     "rollout": rollout.measure,
     "hook": hook.measure,
+    "fleet": fleet.measure,
     "load": load.measure,
     "startup": measure_startup,
 }

@@ -18,6 +18,7 @@ from benchmarks.gateways import Pass, resident
 from enmctl.gateway.actions import Action
 from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.listening import Listening
+from enmctl.gateway.reach import ON_LOOPBACK
 from enmctl.gateway.run import run
 from enmctl.settings import Settings
 
@@ -56,4 +57,4 @@ def observe() -> None:
 
 if __name__ == "__main__":
     observe()
-    asyncio.run(run(Settings.from_environment(), loopback_only=True))
+    asyncio.run(run(Settings.from_environment(), reach=ON_LOOPBACK))

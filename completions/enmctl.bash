@@ -8,10 +8,15 @@ _enmctl() {
         if [[ $word == "=" ]]; then continue; fi
         if [[ $pending ]]; then pending=""; continue; fi
         case "$path:$word" in
-            '':run|'':status|'':pause|'':resume|'':doctor|'':hotspot|'':scan|'':provision|'':flash|'':restart|'':identify|'':inspect|'':devices|'':history|'':logs|'':demo|'':simulator|'':completion) path="${path:+$path }$word" ;;
+            '':run|'':status|'':pause|'':resume|'':doctor|'':hotspot|'':plan|'':rollback|'':fleet|'':scan|'':provision|'':flash|'':restart|'':identify|'':inspect|'':devices|'':history|'':logs|'':demo|'':simulator|'':completion) path="${path:+$path }$word" ;;
             'hotspot':up|'hotspot':down|'hotspot':status) path="${path:+$path }$word" ;;
+            'fleet':check|'fleet':init) path="${path:+$path }$word" ;;
             'devices':list|'devices':show|'devices':delete|'devices':release) path="${path:+$path }$word" ;;
+            'run':--fleet) pending=$word ;;
             'pause':--for) pending=$word ;;
+            'plan':--fleet|'plan':--timeout) pending=$word ;;
+            'rollback':--application) pending=$word ;;
+            'fleet init':--timeout) pending=$word ;;
             'scan':--timeout|'scan':--count|'scan':--board) pending=$word ;;
             'provision':--timeout) pending=$word ;;
             'flash':--board|'flash':--user|'flash':--path|'flash':--max-size|'flash':--timeout) pending=$word ;;
@@ -28,6 +33,8 @@ _enmctl() {
     if [[ $current == "=" ]]; then current=""; fi
     if [[ $pending ]]; then
         case "$path:$pending" in
+            'run':--fleet) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+            'plan':--fleet) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
             'simulator':--folder) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
         esac
         return
@@ -36,7 +43,7 @@ _enmctl() {
         local options
         case "$path" in
             '') options='--json --quiet --verbose --simulate --version --help' ;;
-            'run') options='--once --json --quiet --verbose --simulate --help' ;;
+            'run') options='--once --fleet --json --quiet --verbose --simulate --help' ;;
             'status') options='--json --quiet --verbose --simulate --help' ;;
             'pause') options='--for --json --quiet --verbose --simulate --help' ;;
             'resume') options='--json --quiet --verbose --simulate --help' ;;
@@ -45,9 +52,14 @@ _enmctl() {
             'hotspot up') options='--keep --json --quiet --verbose --simulate --help' ;;
             'hotspot down') options='--json --quiet --verbose --simulate --help' ;;
             'hotspot status') options='--json --quiet --verbose --simulate --help' ;;
-            'scan') options='--timeout --count --board --json --quiet --verbose --simulate --help' ;;
+            'plan') options='--fleet --timeout --json --quiet --verbose --simulate --help' ;;
+            'rollback') options='--application --clear --json --quiet --verbose --simulate --help' ;;
+            'fleet') options='--json --quiet --verbose --simulate --help' ;;
+            'fleet check') options='--json --quiet --verbose --simulate --help' ;;
+            'fleet init') options='--timeout --json --quiet --verbose --simulate --help' ;;
+            'scan') options='--timeout --count --board --watch --json --quiet --verbose --simulate --help' ;;
             'provision') options='--timeout --json --quiet --verbose --simulate --help' ;;
-            'flash') options='--hold --board --user --path --max-size --timeout --json --quiet --verbose --simulate --help' ;;
+            'flash') options='--hold --all --dry-run --full --no-resume --allow-system --board --user --path --max-size --timeout --json --quiet --verbose --simulate --help' ;;
             'restart') options='--user --timeout --json --quiet --verbose --simulate --help' ;;
             'identify') options='--user --timeout --json --quiet --verbose --simulate --help' ;;
             'inspect') options='--json --quiet --verbose --simulate --help' ;;
@@ -59,13 +71,16 @@ _enmctl() {
             'history') options='--limit --json --quiet --verbose --simulate --help' ;;
             'logs') options='--follow --limit --json --quiet --verbose --simulate --help' ;;
             'demo') options='--boards --json --quiet --verbose --simulate --help' ;;
-            'simulator') options='--boards --control-port --api-port --folder --devices --json --quiet --verbose --simulate --help' ;;
+            'simulator') options='--boards --control-port --api-port --folder --devices --no-bluetooth --json --quiet --verbose --simulate --help' ;;
             'completion') options='--json --quiet --verbose --simulate --help' ;;
         esac
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
         return
     fi
     case "$path:$arguments" in
+        'rollback':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
+        'fleet check':0) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+        'fleet init':0) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
         'provision':*) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
         'flash':0) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
         'flash':*) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
@@ -78,8 +93,9 @@ _enmctl() {
         'history':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
         'logs':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
         'completion':0) mapfile -t COMPREPLY < <(compgen -W 'bash zsh fish devices' -- "$current") ;;
-        '':0) mapfile -t COMPREPLY < <(compgen -W 'run status pause resume doctor hotspot scan provision flash restart identify inspect devices history logs demo simulator completion' -- "$current") ;;
+        '':0) mapfile -t COMPREPLY < <(compgen -W 'run status pause resume doctor hotspot plan rollback fleet scan provision flash restart identify inspect devices history logs demo simulator completion' -- "$current") ;;
         'hotspot':0) mapfile -t COMPREPLY < <(compgen -W 'up down status' -- "$current") ;;
+        'fleet':0) mapfile -t COMPREPLY < <(compgen -W 'check init' -- "$current") ;;
         'devices':0) mapfile -t COMPREPLY < <(compgen -W 'list show delete release' -- "$current") ;;
     esac
 }

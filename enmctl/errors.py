@@ -8,6 +8,7 @@
     ├── UnknownError              no such device, board or application         exit 3
     ├── FirmwareError             a file is not what it must be (permanent)    exit 4
     │   └── ArchiveError          an archive is unsafe, broken or truncated    exit 4
+    ├── FleetError                a fleet file is not what it must be          exit 4
     ├── StoreError                the database cannot be used                  exit 4
     ├── OutputError               what was asked for cannot be written         exit 4
     ├── BoardError                something went wrong between us and a board  exit 5
@@ -30,8 +31,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Self
 
 
 class ExitCode(IntEnum):
@@ -112,6 +115,31 @@ class ArchiveError(FirmwareError):
     """An archive is unsafe, broken or truncated."""
 
     default_reason = "bad-archive"
+
+
+class FleetError(EnmError):
+    """A fleet file, or a firmware file that it names, is not what it must be.
+
+    Attributes:
+        faults: each fault as a line for people, with the file, the line and the column.
+        looked_at: the files of which a change may put it right.
+    """
+
+    exit_code = ExitCode.FILE
+    default_reason = "fleet-file"
+    default_permanent = True
+
+    faults: Sequence[str] = ()
+    looked_at: frozenset[Path] = frozenset()
+
+    @classmethod
+    def of(cls, faults: Sequence[str], *, remedy: str = "", looked_at: Iterable[Path] = ()) -> Self:
+        """The error that tells of these faults, the first of them in its message."""
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        error = cls(f"{faults[0]}{more}", remedy=remedy)
+        error.faults = list(faults)
+        error.looked_at = frozenset(looked_at)
+        return error
 
 
 class StoreError(EnmError):

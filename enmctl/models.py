@@ -6,10 +6,15 @@ the password of a board, so it is in no ``repr``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
+
+from enmctl.policy import Membership, Policy
+
+_HASH = re.compile(r"[0-9a-f]{32,}")
 
 
 class Radio(StrEnum):
@@ -78,6 +83,13 @@ class AttemptKind(StrEnum):
     CONFIGURE = "configure"
 
 
+class PinnedBy(StrEnum):
+    """Who had a device go back to an earlier commit."""
+
+    PERSON = "person"
+    POLICY = "policy"
+
+
 class BoardMode(StrEnum):
     """What a board runs now."""
 
@@ -118,6 +130,7 @@ class Application:
     """What a source says should run on the boards of one kind and purpose.
 
     ``board_type`` is None where the application's config names none (then it is skipped); ``problem`` says why.
+    ``members`` are its boards, where its source says so itself; else they are those whose firmware names it.
     """
 
     id: int
@@ -126,6 +139,8 @@ class Application:
     commit: str | None
     config: Mapping[str, str] = field(default_factory=dict, repr=False)
     problem: str = ""
+    members: Membership | None = None
+    policy: Policy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,19 +163,24 @@ class ListedDevice:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """One whole answer of a source. ``asked_at`` is when the request left, by the loop's clock."""
+    """One whole answer of a source. ``asked_at`` is when the request left, by the loop's clock.
+
+    ``at_once`` is how many boards of all applications together may be in hand at once; None for any number.
+    """
 
     applications: Mapping[int, Application] = field(default_factory=dict)
     devices: Mapping[str, ListedDevice] = field(default_factory=dict)
     asked_at: float = 0.0
+    at_once: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Provisioned:
-    """What a source answers to a new device."""
+    """What a source answers to a new device; ``listed`` is what its next list will say of it, where it knows that."""
 
     uuid: str
     name: str
+    listed: ListedDevice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +189,8 @@ class DiscoveredBoard:
 
     ``addresses`` are the radio's own (IP addresses with a scope, or a Bluetooth address), the best first.
     ``version`` is what the board says it runs, where it says so. ``signal`` is dBm. ``path`` and ``user`` come from an
-    address that a person gave.
+    address that a person gave. ``named_application`` is what its firmware names, where the source has it looked after
+    for another one.
     """
 
     board_type: str
@@ -184,11 +205,23 @@ class DiscoveredBoard:
     mode: BoardMode = BoardMode.APPLICATION
     signal: int | None = None
     user: str = ""
+    named_application: int | None = None
 
     @property
     def key(self) -> BoardKey:
         """The board's key; a board that names no application counts for application 0."""
         return BoardKey(self.application_id or 0, self.local_id)
+
+    @property
+    def place(self) -> tuple[Radio, tuple[str, ...], int | None]:
+        """Where it is; a bootloader at one place may be taken for boards of several types."""
+        return self.radio, self.addresses, self.port
+
+    @property
+    def short_name(self) -> str:
+        """What stands in the brackets of its name, as a micro:bit shows it on its LEDs; else the whole name."""
+        _, bracket, inside = self.name.partition("[")
+        return inside.rstrip("]") if bracket else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +234,9 @@ class Device:
     seen not to list it (if it lists it again, somebody brought it back). ``held_target`` is the target at which a flash
     by hand is to be left alone. ``failures`` counts failed attempts for ``failed_target``. ``first_listed`` is the
     serial number of the list in which the source first showed the device, None for one that was never listed.
+    ``commit_at`` is when it came to its commit; ``good_commit`` the last other one that it is known to have run, kept
+    to go back to. ``pinned_commit`` is what it is to run instead of ``pinned_target`` for as long as that is its
+    target, and ``pinned_by`` who said so.
     """
 
     uuid: str
@@ -224,11 +260,26 @@ class Device:
     failed_at: float | None = None
     retry_at: float | None = None
     first_listed: int | None = None
+    commit_at: float | None = None
+    good_commit: str | None = None
+    pinned_commit: str | None = None
+    pinned_target: str | None = None
+    pinned_by: PinnedBy | None = None
 
     @property
     def key(self) -> BoardKey | None:
         """The key of the board that this device is, or None while no board is known to be it."""
         return None if self.local_id is None else BoardKey(self.application_id, self.local_id)
+
+    @property
+    def pin(self) -> str | None:
+        """The commit that stands in for the target, for as long as that is the one at which it was pinned."""
+        return self.pinned_commit if self.pinned_target == self.target_commit else None
+
+    @property
+    def wanted_commit(self) -> str | None:
+        """What it is to run now: its pin, else its target."""
+        return self.pin or self.target_commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,3 +347,16 @@ class Report:
         """The fields that are told, by name."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return {name: value for name, value in values.items() if value is not None}
+
+
+SHORT = 8
+"""Letters by which a commit that is a hash is known to people."""
+
+SHORT_VERSION = 32
+"""Letters of a commit that a person has named."""
+
+
+def short(commit: str | None) -> str:
+    """A commit as people are shown it: the beginning of a hash, and a version that somebody named as it is."""
+    text = commit or ""
+    return text[:SHORT] if _HASH.fullmatch(text) else text[:SHORT_VERSION]

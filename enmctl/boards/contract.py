@@ -6,21 +6,19 @@ driver's class. One driver object serves all boards of its type; what differs fr
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from enmctl.models import BoardKey, DiscoveredBoard, Radio, Step
+from enmctl.boards.surroundings import Surroundings
+from enmctl.models import DiscoveredBoard, Radio, Step
+from enmctl.radio.bluetooth import Advert
 from enmctl.radio.mdns import MdnsService
 from enmctl.settings import Settings
 
-Heard = MdnsService
-"""What a radio heard, as a driver gets it to recognise. Bluetooth adds its advertisement here."""
-
-
-Locate = Callable[[BoardKey], DiscoveredBoard | None]
-"""Tells where a board is heard now."""
+Heard = MdnsService | Advert
+"""What a radio heard, as a driver gets it to recognise: a service on the network, or a Bluetooth advertisement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +67,8 @@ class BoardDriver(Protocol):
 
     board_type: ClassVar[str]
     radio: ClassVar[Radio]
-    locate: Locate | None
-    """Set by a gateway: a board that comes back elsewhere is found through it."""
+    surroundings: Surroundings
+    """Filled in by whoever runs the driver, before it is asked to do anything."""
 
     def __init__(self, settings: Settings) -> None: ...
 
@@ -118,6 +116,10 @@ class BoardDriver(Protocol):
             UnsettledError: all was sent, and the board did not come back in time, or came back with another version.
             OfflineError: nothing answers.
         """
+        ...
+
+    async def left_with(self, board: DiscoveredBoard) -> str:
+        """What a board is left with whose update was stopped, and how to go on; "" where it runs what it ran."""
         ...
 
     async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:

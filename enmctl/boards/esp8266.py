@@ -17,12 +17,13 @@ from weakref import WeakValueDictionary
 from enmctl.boards import naming
 from enmctl.boards.access import SECRETS, Access
 from enmctl.boards.connection import Connection, Place, ask
-from enmctl.boards.contract import Answer, Applied, Firmware, Heard, Locate
+from enmctl.boards.contract import Answer, Applied, Firmware, Heard
 from enmctl.boards.esp8266_file import read_firmware
 from enmctl.boards.homecoming import Expectation, Homecoming, Look, Presence, Settled
 from enmctl.boards.http_answer import HttpAnswer
 from enmctl.boards.http_update import Ending, Limits, Sent, send_image
 from enmctl.boards.identity import PAGE, Identity, read_identity
+from enmctl.boards.surroundings import Surroundings
 from enmctl.boards.update_answer import NOT_FOUND, UNAUTHORIZED, refuse
 from enmctl.errors import BoardError, BusyError, FirmwareError, OfflineError, RefusedError
 from enmctl.firmware.esp8266 import KIB, built_for_flash, embedded_version
@@ -41,7 +42,7 @@ ENVIRONMENT: Final = "/env"
 class Esp8266:
     """Keeps the contract of ``BoardDriver`` for boards with an ESP8266.
 
-    ``locate``, where a gateway sets it, tells where a board is heard now: it may come back under another address.
+    A board may come back under another address: ``surroundings.locate`` tells where it is heard now.
     """
 
     board_type: ClassVar[str] = "esp8266"
@@ -49,7 +50,7 @@ class Esp8266:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.locate: Locate | None = None
+        self.surroundings = Surroundings()
         self._asked: WeakValueDictionary[BoardKey, asyncio.Lock] = WeakValueDictionary()
         self._worked_on: set[BoardKey] = set()
 
@@ -127,6 +128,10 @@ class Esp8266:
                 )
                 settled = await self._return(board, expectation)
         yield Step(Stage.DONE, proof=settled.proof, version=settled.version)
+
+    async def left_with(self, board: DiscoveredBoard) -> str:  # noqa: ARG002 - any of them
+        """Nothing new: until it has all of an image, a board runs what it ran."""
+        return ""
 
     async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:
         """Restart the board by ``POST /restart`` and wait until it is back.
@@ -326,7 +331,8 @@ class Esp8266:
 
     async def _look(self, board: DiscoveredBoard, before: Identity | None) -> Look:
         """Look where the board is heard now, and where it was."""
-        heard = self.locate(board.key) if self.locate is not None and board.application_id is not None else None
+        locate = self.surroundings.locate
+        heard = locate(board.key) if locate is not None and board.application_id is not None else None
         heard = heard or board
         look = await self._look_at(heard, board, before)
         if look.presence is not Presence.UP and _place(heard) != _place(board):

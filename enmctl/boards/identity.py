@@ -36,7 +36,8 @@ class Identity:
         """Whether the board that answers is the one that was meant; one named by address may be any."""
         if self.board_type.casefold() != board.board_type.casefold():
             return False
-        return board.application_id is None or (self.application_id, self.local_id) == board.key
+        named = board.application_id if board.named_application is None else board.named_application
+        return named is None or (self.application_id, self.local_id) == (named, board.local_id)
 
     def __str__(self) -> str:
         return f"{self.board_type}_{self.application_id}_{self.local_id}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from enmctl.boards.contract import Heard
 from enmctl.boards.identity import NAME, read_version
 from enmctl.errors import UsageError
 from enmctl.models import DiscoveredBoard, Radio
@@ -50,12 +51,14 @@ def read_instance(name: str) -> InstanceName | None:
     return InstanceName(board_type, int(application), local_ids) if local_ids else None
 
 
-def recognise(heard: MdnsService, board_type: str) -> DiscoveredBoard | None:
+def recognise(heard: Heard, board_type: str) -> DiscoveredBoard | None:
     """The board of this type behind an advertised service, or None.
 
     The name counts, for it is what the original went by. A TXT record that speaks of the same board tells the version,
     and which of two readings of the name is right; one that speaks of another board is ignored.
     """
+    if not isinstance(heard, MdnsService):
+        return None
     name = read_instance(heard.name)
     if name is None or name.board_type.casefold() != board_type.casefold():
         return None

@@ -35,20 +35,23 @@ BoardType = Annotated[
     app,
     "scan",
     panel=Panel.BOARDS,
-    examples=["enmctl scan", "enmctl scan --timeout 3s --json", "enmctl scan --count 1 --board esp8266"],
+    examples=["enmctl scan", "enmctl scan --timeout 3s --json", "enmctl scan --count 1 --board microbit"],
 )
 def scan(
     context: typer.Context,
+    *,
     span: Span = None,
     count: Annotated[
         int | None, typer.Option("--count", metavar="NUMBER", min=1, help="End as soon as so many are found.")
     ] = None,
     board_type: BoardType = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C, or --timeout.")] = False,
 ) -> None:
-    """Look which boards are here, devices or not."""
-    from enmctl.cli.scanning import scan_boards
+    """Look which boards are here, devices or not, on all radios."""
+    from enmctl.cli.scanning import Search, scan_boards
 
-    scan_boards(call_of(context), seconds=seconds(span), count=count, board_type=board_type)
+    search = Search(seconds=seconds(span), count=count, board_type=board_type, watch=watch)
+    scan_boards(call_of(context), search)
 
 
 @command(
@@ -75,9 +78,10 @@ def provision(context: typer.Context, words: Words, span: Span = None) -> None:
     "flash",
     panel=Panel.BOARDS,
     examples=[
-        "enmctl flash firmware.bin 1265892",
+        "enmctl flash program.hex",
+        "enmctl flash program.hex zavit",
+        "enmctl flash firmware.bin 1265892 --hold",
         "enmctl flash firmware.bin http://admin@10.0.0.7/update",
-        "enmctl flash firmware.bin holy-sunset --hold",
     ],
 )
 def flash(
@@ -87,11 +91,23 @@ def flash(
         list[str] | None,
         typer.Argument(
             metavar="[DEVICE]...",
-            help="A device's name, id or uuid, a board's id, or http://[user@]host[:port][/path]; else the only one.",
+            help="A device's name, id or uuid, a board's id, name or Bluetooth address, or"
+            " http://[user@]host[:port][/path]; else the only one that the file is for.",
         ),
     ] = None,
     *,
     hold: Annotated[bool, typer.Option("--hold", help="Keep the gateway from putting the target back.")] = False,
+    all_boards: Annotated[
+        bool, typer.Option("--all", help="All boards that are heard and that the file is for.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Send all, also where the changed part would do.")] = False,
+    no_resume: Annotated[
+        bool, typer.Option("--no-resume", help="Begin anew, also where a transfer could go on.")
+    ] = False,
+    allow_system: Annotated[
+        bool, typer.Option("--allow-system", help="Allow an image that replaces a SoftDevice or a bootloader.")
+    ] = False,
     board_type: BoardType = None,
     user: User = None,
     path: Annotated[
@@ -105,11 +121,14 @@ def flash(
 ) -> None:
     """Put a firmware file on boards by hand.
 
-    The file is checked before a byte of it is sent. On a device, a gateway puts the target back afterwards, unless
-    --hold says to leave it alone until the target changes. A password is taken from the environment variable
-    ENM_OTA_PASSWORD, or asked for on a terminal.
+    The file is checked before a radio is touched. A board that is the only one in range need not be named. Of a program
+    for the micro:bit only the part that changed is sent where that does; a transfer that broke goes on where that is
+    safe. Ctrl-C ends it at a safe point: flash the same file again to go on.
+
+    On a device, a gateway puts the target back afterwards, unless --hold says to leave it alone until the target
+    changes. A password is taken from the environment variable ENM_OTA_PASSWORD, or asked for on a terminal.
     """
-    from enmctl.cli.access import access_of
+    from enmctl.cli.access import access_of, flags_of
     from enmctl.cli.jobs import carry_out
     from enmctl.cli.wanted import Wanted, check_file
     from enmctl.gateway.control import JobKind
@@ -123,8 +142,13 @@ def flash(
             words or [],
             file=file,
             hold=hold,
+            all_boards=all_boards,
+            dry_run=dry_run,
             board_type=board_type,
-            access=access_of(call, words or [], user=user, path=path, max_size=max_size),
+            access={
+                **access_of(call, words or [], user=user, path=path, max_size=max_size),
+                **flags_of(full=full, no_resume=no_resume, allow_system=allow_system),
+            },
             seconds=seconds(span),
         ),
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from enmctl.cli.output import Output
 from enmctl.cli.progress import Progress, progress
-from enmctl.cli.worlds import environment_of
+from enmctl.cli.worlds import applications, environment_of, populate
 from enmctl.errors import EnmError, UnsettledError
 from enmctl.gateway.crew import Watcher
 from enmctl.gateway.run import Running, running
@@ -20,9 +21,15 @@ from enmctl.settings import Settings
 from enmctl.simulator.world import World
 
 FIRMWARE_SIZE = 96 * 1024
-"""Bytes of each release: a second on the air."""
+"""Bytes of each release for boards on the network: a second."""
 
-LIMIT = 40.0
+BLUETOOTH_FIRMWARE_SIZE = 16 * 1024
+"""Bytes of each for Bluetooth boards: a second or two, and the erasing of a flash."""
+
+KINDS = {"microbit-v1": "micro:bit V1", "microbit-v2": "micro:bit V2", "nrf51822dk": "nRF51822-DK"}
+"""What people call the kinds of simulated boards."""
+
+LIMIT = 60.0
 """Seconds after which the demo says that it did not work."""
 
 QUICK = {
@@ -83,7 +90,11 @@ async def show(output: Output, *, boards: int) -> None:
 
 
 def _runs(world: World, local_id: str | None) -> str:
-    return world.boards[local_id].fw[:8] if local_id in world.boards else ""
+    """The version that a board itself says it runs."""
+    if local_id in world.boards:
+        return world.boards[local_id].fw[:8]
+    board = world.bluetooth_boards.get(local_id or "")
+    return "" if board is None else board.runs
 
 
 @asynccontextmanager
@@ -91,25 +102,36 @@ async def _play(output: Output, boards: int) -> AsyncGenerator[tuple[World, Runn
     """The simulated world, and a gateway in it."""
     with tempfile.TemporaryDirectory(prefix="enmctl-demo-", ignore_cleanup_errors=True) as folder:
         async with World(
-            boards_per_application=boards,
+            applications=applications(bluetooth=True),
+            boards_per_application=0,
             firmware_size=FIRMWARE_SIZE,
+            bluetooth_firmware_size=BLUETOOTH_FIRMWARE_SIZE,
             hook_throttle=0.5,
             board_options={"reboot_time": 1.5},
         ) as world:
-            output.say(f"{boards} simulated boards are switched on, on this machine's loopback.")
+            await populate(world, boards)
+            output.say(f"{_counted(world)} are switched on, and nothing leaves this machine.")
+            if world.neighbourhood is None:
+                output.say("With pip install 'enmctl[simulator]' there are Bluetooth boards too.")
             settings = Settings.from_environment({**environment_of(world, Path(folder)), **QUICK})
-            async with running(settings, loopback_only=True) as gateway:
+            async with running(settings, reach=world.reach) as gateway:
                 yield world, gateway
 
 
+def _counted(world: World) -> str:
+    """How many simulated boards there are, and of which kinds."""
+    kinds = Counter(KINDS[board.board.kind] for board in world.bluetooth_boards.values())
+    return ", ".join(f"{count} {kind}" for kind, count in [("ESP8266", len(world.boards)), *kinds.items()])
+
+
 async def _act(output: Output, world: World, gateway: Running) -> None:
-    [application_id] = world.application_ids
     sick = next(iter(world.boards.values()))
     sick.break_with("flash-write")
     output.say(f"A gateway finds them. Board {sick.local_id} is going to fail at first.")
     await _roll_out(output, world, gateway)
     output.say("All run the first commit. Now a second one is pushed.")
-    world.push(application_id)
+    for application_id in world.application_ids:
+        world.push(application_id)
     await _roll_out(output, world, gateway)
     output.say("All run the second commit.")
 
@@ -137,7 +159,7 @@ def _quiet_gateway() -> Iterator[None]:
 def _on_target(world: World) -> bool:
     rows = world.supervisor.devices.values()
     return (
-        len(rows) == len(world.boards)
+        len(rows) == len(world.all_boards)
         and world.supervisor.hooks_at_rest()
         and all(row.commit and row.commit == row.target_commit and row.status == "Idle" for row in rows)
     )

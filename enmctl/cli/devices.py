@@ -99,14 +99,17 @@ def delete(
 
     call = call_of(context)
     device = find_device(_devices(call), word)
-    if not device.unlisted and not local:
+    if not local and _is_listed(call, device):
         raise UsageError(
             f"{_name(device)} is still listed by the Supervisor, and would stay there",
             remedy="delete it on the dashboard, and it goes here too; or here alone, with --local",
             reason="still-listed",
         )
     _delete(call, device)
-    call.output.say(f"{_name(device)} is not looked after any more")
+    if call.output.as_json:
+        call.output.document({"uuid": device.uuid, "deleted": True})
+    else:
+        call.output.say(f"{_name(device)} is not looked after any more")
 
 
 @command(app, "release", panel="Commands", examples=["enmctl devices release holy-sunset"])
@@ -120,12 +123,14 @@ def release(context: typer.Context, word: Word) -> None:
 
     call = call_of(context)
     device = find_device(_devices(call), word)
-    if device.held_target is None:
-        call.output.say(f"{_name(device)} is not held")
-        return
-    with Store.open(call.settings.database, set_aside=False) as store:
-        store.change(device.uuid, held_target=None)
-    call.output.say(f"{_name(device)} goes back to its target")
+    was_held = device.held_target is not None
+    if was_held:
+        with Store.open(call.settings.database, set_aside=False) as store:
+            store.change(device.uuid, held_target=None)
+    if call.output.as_json:
+        call.output.document({"uuid": device.uuid, "was_held": was_held})
+    else:
+        call.output.say(f"{_name(device)} {'goes back to its target' if was_held else 'is not held'}")
 
 
 def _devices(call: Call) -> list[Device]:
@@ -152,6 +157,39 @@ def _live(call: Call) -> dict[str, dict[str, object]]:
     except (GatewayError, StoreError) as error:
         call.output.say(f"what follows is what the database remembers: {error.message}")
         return {}
+
+
+def _is_listed(call: Call, device: Device) -> bool:
+    """Whether the Supervisor still lists a device, as it says itself.
+
+    Raises:
+        SourceAwayError: it cannot be asked.
+    """
+    import asyncio
+
+    from enmctl.cli.standing import SOURCE_LIMIT
+    from enmctl.errors import SourceAwayError, SourceError
+
+    if device.unlisted:
+        return False
+    try:
+        return asyncio.run(_ask_for(call, device, SOURCE_LIMIT))
+    except (SourceError, TimeoutError) as error:
+        why = error.message if isinstance(error, SourceError) else f"it does not answer within {SOURCE_LIMIT:g} s"
+        raise SourceAwayError(
+            f"whether the Supervisor still lists {_name(device)} is not known: {why}",
+            remedy="try again when it answers, or delete it here alone, with --local",
+        ) from None
+
+
+async def _ask_for(call: Call, device: Device, limit: float) -> bool:
+    import asyncio
+
+    from enmctl.boards.installed import board_types
+    from enmctl.sources.installed import open_source
+
+    async with asyncio.timeout(limit), open_source(call.settings, board_types()) as source:
+        return await source.listed(device.uuid)
 
 
 def _delete(call: Call, device: Device) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from enmctl.cli.options import FleetFile
 from enmctl.cli.panels import Panel
 from enmctl.cli.shell import Call, Command, call_of, command
 
@@ -30,23 +31,27 @@ class _RunCommand(Command):
     app,
     "run",
     panel=Panel.GATEWAY,
-    examples=["enmctl run", "enmctl run --once", "ENM_LOG_FORMAT=json enmctl run"],
+    examples=["enmctl run --fleet fleet.toml", "enmctl run", "enmctl run --once", "ENM_LOG_FORMAT=json enmctl run"],
     cls=_RunCommand,
 )
 def run(
     context: typer.Context,
     *,
     once: Annotated[bool, typer.Option("--once", help="One bounded pass, and exit by how it went.")] = False,
+    fleet: FleetFile = None,
 ) -> None:
     """Run the gateway until it is told to stop.
 
-    It finds boards, makes devices of them, keeps each on its firmware and reports to the Supervisor. SIGTERM and Ctrl-C
+    It finds boards, makes devices of them, keeps each on its firmware and reports to the Supervisor. What should run it
+    learns from the Supervisor, or from a fleet file. SIGTERM and Ctrl-C
     end it at a safe point. With --once it carries out all there is to do, and exits with 0 where all is on target, 10
     where something remains, 5 where an update failed, 8 without a Supervisor, 9 paused or beside another gateway.
     """
     import asyncio
 
-    raise typer.Exit(asyncio.run(_run(call_of(context), once=once)))
+    call = call_of(context)
+    call.fleet_file = fleet
+    raise typer.Exit(asyncio.run(_run(call, once=once)))
 
 
 async def _run(call: Call, *, once: bool) -> int:
@@ -57,10 +62,24 @@ async def _run(call: Call, *, once: bool) -> int:
     async with call.world():
         settings = call.settings
         set_up(settings.log_level, form=settings.log_format, verbose=call.verbose, quiet=call.output.quiet)
+        _warn_of_misspelt_variables()
+        if call.simulate:
+            call.output.say(f"for other commands beside it: export ENM_DB_DIRECTORY={settings.db_directory}")
         if once:
-            return await run_once(settings, loopback_only=call.simulate)
-        await run_on(settings, loopback_only=call.simulate)
+            return await run_once(settings, reach=call.reach)
+        await run_on(settings, reach=call.reach)
         return 0
+
+
+def _warn_of_misspelt_variables() -> None:
+    import logging
+    import os
+
+    from enmctl.settings.misspelt import misspelt
+
+    for name, meant in misspelt(os.environ).items():
+        guess = f"; did you mean {meant}?" if meant else ""
+        logging.getLogger(__name__).warning("%s is no variable of enmctl and has no effect%s", name, guess)
 
 
 @command(app, "status", panel=Panel.GATEWAY, examples=["enmctl status", "enmctl status --json"])

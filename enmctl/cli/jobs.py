@@ -18,7 +18,7 @@ from enmctl.cli.shell import Call
 from enmctl.cli.wanted import Results, Wanted, read_file
 from enmctl.errors import BusyError, EnmError, UsageError
 from enmctl.gateway.client import GatewayClient
-from enmctl.gateway.control import Job
+from enmctl.gateway.control import Job, JobKind
 from enmctl.models import GatewayStatus, Step
 
 LOOK = 0.5
@@ -34,7 +34,7 @@ def carry_out(call: Call, wanted: Wanted) -> None:
     call.log_warnings()
     if not all(word.strip() for word in wanted.words):
         raise UsageError("a board was named by an empty word", remedy="enmctl devices lists the names")
-    client = _working_gateway(call)
+    client = _working_gateway(call, wanted)
     with progress(call.output) as shown:
         if client is not None:
             results = _through_gateway(call, client, wanted, shown)
@@ -52,10 +52,13 @@ def carry_out(call: Call, wanted: Wanted) -> None:
     raise typer.Exit(int(failures[0][1].exit_code))
 
 
-def _working_gateway(call: Call) -> GatewayClient | None:
-    """The gateway that is to do it; a paused one leaves the radios, and so the work, to us."""
+def _working_gateway(call: Call, wanted: Wanted) -> GatewayClient | None:
+    """The gateway that is to do it; a paused one leaves the radios, and so work on boards, to us.
+
+    Devices are made by the gateway that has the database, or by nobody.
+    """
     client = None if call.simulate else client_of_running(call.settings)
-    if client is None or client.status().current is GatewayStatus.RUNNING:
+    if client is None or client.status().current is GatewayStatus.RUNNING or wanted.kind is JobKind.PROVISION:
         return client
     call.output.say("the gateway is paused, so this goes directly to the board")
     return None

@@ -119,8 +119,9 @@ class Output:
     ) -> Table:
         """The same table for a terminal of ``width`` columns, as rich draws it.
 
-        Where it is too narrow, the widest column is folded; where that is not enough, the ``spare`` columns are left
-        out, the first of them first: an id that goes on in the next line cannot be copied.
+        ``spare`` columns without a value are left out. Where it is still too narrow, the widest column is folded; where
+        that is not enough, further spare columns are left out, the first of them first: an id that goes on in the next
+        line cannot be copied.
         """
         from rich.table import Table
         from rich.text import Text
@@ -217,7 +218,9 @@ def _fitting_widths(
         column: max(cell_len(line[place]) for line in (columns, *cells)) + GAP for place, column in enumerate(columns)
     }
     for column in spare:
-        if _least_width(widths) > most:
+        place = columns.index(column)
+        is_empty = bool(cells) and not any(line[place] for line in cells)
+        if is_empty or _least_width(widths) > most:
             del widths[column]
     return widths
 

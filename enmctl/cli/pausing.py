@@ -63,6 +63,7 @@ def _keep_for_next(call: Call, status: GatewayStatus, seconds: float | None) -> 
 
     with Store.open(call.settings.database, set_aside=False) as store:
         store.set_meta("target_status", status)
+        store.set_meta("paused_by", None)
         store.set_meta("paused_for", None if seconds is None else str(seconds))
         store.set_meta("paused_until", None if seconds is None else str(time.time() + seconds))
 

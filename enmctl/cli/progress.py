@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,6 +33,7 @@ TENTH = 10
 PROOFS = {
     Proof.VERSION_READ_BACK: "the board tells its version",
     Proof.CHECK_AND_RETURN: "the board checked it and came back",
+    Proof.CHECK_ALONE: "the board checked it; its new program is not heard, as most are not",
     Proof.RETURN_ALONE: "the board came back",
 }
 """How it is known that a board runs its new firmware, for people."""
@@ -53,6 +56,14 @@ class Progress:
     def failed(self, board: str, error: EnmError) -> None:
         """Tell that nothing more comes of a board, and why."""
 
+    def stopped(self, board: str, left: str) -> None:
+        """Tell that the work on a board was stopped, and what it is left with."""
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Draw nothing while a person is asked something."""
+        yield
+
 
 class Lines(Progress):
     """A line for every stage, and for every tenth of the bytes."""
@@ -64,11 +75,15 @@ class Lines(Progress):
     def step(self, board: str, step: Step) -> None:
         """Tell it where it is news of a stage or of a tenth."""
         tenth = (step.percent or 0) // TENTH
-        if self._told.get(board) == (step.stage, tenth):
+        if self._told.get(board) == (step.stage, tenth) and not step.note:
             return
         self._told[board] = (step.stage, tenth)
         share = f" {tenth * TENTH} %" if step.total else ""
         self._output.say(f"{board}: {step.stage}{share}{_remark(step)}")
+
+    def stopped(self, board: str, left: str) -> None:
+        """Say so."""
+        self._output.say(f"{board}: stopped; {left}")
 
 
 class Events(Progress):
@@ -80,7 +95,7 @@ class Events(Progress):
 
     def step(self, board: str, step: Step) -> None:
         """Tell it where it is news of a stage or of a per cent."""
-        if self._told.get(board) == (step.stage, step.percent):
+        if self._told.get(board) == (step.stage, step.percent) and not step.note:
             return
         self._told[board] = (step.stage, step.percent)
         fields = {
@@ -99,6 +114,10 @@ class Events(Progress):
         """Tell the end as an event too."""
         self._output.event({"board": board, "stage": "failed", "error": error.message, "reason": error.reason})
 
+    def stopped(self, board: str, left: str) -> None:
+        """Tell the end as an event too."""
+        self._output.event({"board": board, "stage": "stopped", "note": left})
+
 
 class Bars(Progress):
     """A bar for every board, drawn by rich; what a board ended with is a line above them."""
@@ -110,7 +129,14 @@ class Bars(Progress):
 
     def __enter__(self) -> Self:
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
         from rich.progress import Progress as RichProgress
 
         self._bars = RichProgress(
@@ -120,6 +146,7 @@ class Bars(Progress):
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeElapsedColumn(),
+            TimeRemainingColumn(),
             console=Console(stderr=True),
         )
         self._bars.start()
@@ -142,13 +169,34 @@ class Bars(Progress):
         self._bars.update(self._tasks[board], description=step.stage, **moved)
         if step.stage is Stage.DONE:
             self._end(board)
-            self._bars.console.print(clean(f"{board}: done{_remark(step)}"), markup=False, highlight=False)
+        if step.stage is Stage.DONE or step.note:
+            word = "done" if step.stage is Stage.DONE else step.stage
+            self._bars.console.print(clean(f"{board}: {word}{_remark(step)}"), markup=False, highlight=False)
 
     def failed(self, board: str, error: EnmError) -> None:
         """Leave the bar where it stands, with the reason."""
         if self._bars is not None and board in self._tasks:
             self._bars.update(self._tasks[board], description=f"failed: {error.reason}")
             self._end(board)
+
+    def stopped(self, board: str, left: str) -> None:
+        """Leave the bar where it stands, and say it above."""
+        if self._bars is not None and board in self._tasks:
+            self._bars.update(self._tasks[board], description="stopped")
+            self._end(board)
+            self._bars.console.print(clean(f"{board}: stopped; {left}"), markup=False, highlight=False)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the bars away for so long."""
+        if self._bars is None:
+            yield
+            return
+        self._bars.stop()
+        try:
+            yield
+        finally:
+            self._bars.start()
 
     def _end(self, board: str) -> None:
         if self._bars is not None:

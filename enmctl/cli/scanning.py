@@ -6,23 +6,37 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from enmctl.boards.installed import drivers
+from enmctl.cli.claims import claims
 from enmctl.cli.direct import drivers_of
 from enmctl.cli.durations import spell
 from enmctl.cli.shell import Call
 from enmctl.cli.views import BOARD_COLUMNS, SPARE_BOARD_COLUMNS, board_cells, board_fields
 from enmctl.errors import StoreError
-from enmctl.gateway.by_hand import Bench, look_around
+from enmctl.gateway.lookout import Bench, look_around, with_bluetooth
 from enmctl.models import Device, DiscoveredBoard
 
 Boards = Sequence[DiscoveredBoard]
 
 
-def scan_boards(call: Call, *, seconds: float | None, count: int | None, board_type: str | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What to look for: so long (None: as long as it takes, or for ever with ``watch``), so many, of this type."""
+
+    seconds: float | None = None
+    count: int | None = None
+    board_type: str | None = None
+    watch: bool = False
+
+
+def scan_boards(call: Call, search: Search) -> None:
     """Look around and print what is here."""
     call.log_warnings()
-    boards, devices, listened = asyncio.run(_look(call, seconds, count, board_type))
+    boards, devices, listened = asyncio.run(_look(call, search))
+    if search.watch and not _is_drawn(call):
+        return
     if call.output.as_json:
         call.output.document([board_fields(board, _device_of(board, devices)) for board in boards])
     elif boards:
@@ -30,34 +44,40 @@ def scan_boards(call: Call, *, seconds: float | None, count: int | None, board_t
         call.output.table(BOARD_COLUMNS, rows, spare=SPARE_BOARD_COLUMNS)
     if not boards:
         call.output.say(
-            f"no board was heard within {spell(listened)}. Boards are heard on the same network alone: see that this"
-            " machine is in their Wi-Fi, that the access point does not keep its clients apart, and that no firewall"
-            " drops UDP port 5353. Some firmware announces itself only while it starts: restart the board, or name it"
-            " by address: http://10.0.0.7"
+            f"no board was heard within {spell(listened)}. Over Wi-Fi boards are heard on the same network alone: see"
+            " that this machine is in it, that the access point does not keep its clients apart, and that no firewall"
+            " drops UDP port 5353. Over Bluetooth a micro:bit with an ordinary program is heard in its pairing mode"
+            " alone: hold A and B, press and release reset. A board on the network can be named by address:"
+            " http://10.0.0.7"
         )
 
 
-async def _look(
-    call: Call, seconds: float | None, count: int | None, board_type: str | None
-) -> tuple[Boards, Sequence[Device], float]:
+async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], float]:
     """The boards, the devices that are known, and for how long it listened at most."""
     async with call.world():
         settings = call.settings
-        seconds = settings.avahi_timeout if seconds is None else seconds
+        longest = max(settings.avahi_timeout, settings.bluetooth_long_timeout)
+        seconds = search.seconds if search.seconds is not None or search.watch else longest
         devices = await asyncio.to_thread(_known_devices, call)
         bench = Bench(
             settings,
-            drivers_of(drivers(settings), board_type),
+            drivers_of(drivers(settings), search.board_type),
             devices,
+            reach=call.reach,
             simulated_application=call.simulated_application,
+            desired=await claims(call),
         )
-        with _drawn(call, devices) as draw:
+        with _shown(call, devices, search) as show:
 
             def heard(boards: Boards) -> bool:
-                draw(boards)
-                return count is not None and len(boards) >= count
+                show(boards)
+                return search.count is not None and len({board.place for board in boards}) >= search.count
 
-            return await look_around(bench, seconds, heard=heard), devices, seconds
+            async with with_bluetooth(bench):
+                found = await look_around(bench, seconds, heard=heard)
+            for trouble in bench.trouble:
+                call.output.say(f"not all radios were listened on: {trouble}")
+            return found, devices, seconds or longest
 
 
 def _known_devices(call: Call) -> Sequence[Device]:
@@ -75,11 +95,20 @@ def _device_of(board: DiscoveredBoard, devices: Sequence[Device]) -> Device | No
     return next((device for device in devices if device.key == board.key), None)
 
 
+def _is_drawn(call: Call) -> bool:
+    """Whether a table can be drawn while boards are heard."""
+    return not call.output.as_json and not call.output.quiet and sys.stdout.isatty() and sys.stderr.isatty()
+
+
 @contextmanager
-def _drawn(call: Call, devices: Sequence[Device]) -> Iterator[Callable[[Boards], None]]:
-    """What shows the boards while they are heard: a table that grows, on a terminal; it makes room for the last one."""
-    if call.output.as_json or call.output.quiet or not (sys.stdout.isatty() and sys.stderr.isatty()):
-        yield lambda _: None
+def _shown(call: Call, devices: Sequence[Device], search: Search) -> Iterator[Callable[[Boards], None]]:
+    """What shows the boards while they are heard.
+
+    On a terminal it is a table that grows and makes room for the last one; with ``watch``, elsewhere, a line for each
+    board that is new or has changed.
+    """
+    if not _is_drawn(call):
+        yield _Lines(call, devices).show if search.watch else lambda _: None
         return
     from rich.console import Console
     from rich.live import Live
@@ -94,3 +123,27 @@ def _drawn(call: Call, devices: Sequence[Device]) -> Iterator[Callable[[Boards],
             live.update(table, refresh=True)
 
         yield draw
+
+
+class _Lines:
+    """A line for each board that is new or has changed otherwise than in its signal."""
+
+    def __init__(self, call: Call, devices: Sequence[Device]) -> None:
+        self._call = call
+        self._devices = devices
+        self._known: set[DiscoveredBoard] = set()
+
+    def show(self, boards: Boards) -> None:
+        """Print what is news."""
+        for board in boards:
+            if (same := replace(board, signal=None)) in self._known:
+                continue
+            self._known.add(same)
+            device = _device_of(board, self._devices)
+            if self._call.output.as_json:
+                self._call.output.event(board_fields(board, device))
+            else:
+                self._call.output.line(
+                    "  ".join(str(cell) for cell in board_cells(board, device) if cell not in (None, ""))
+                )
+            self._call.output.flush()

@@ -20,6 +20,9 @@ from enmctl.cli.output import Output, ReaderGoneError, discard_output
 from enmctl.errors import EnmError, ExitCode, OutputError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enmctl.gateway.reach import Reach
     from enmctl.settings import Settings
 
 Body = TypeVar("Body", bound=Callable[..., Any])
@@ -36,6 +39,9 @@ class Call:
         self.verbose = False
         self.simulate = False
         self.simulated_application: int | None = None
+        self.simulated_boards = 0
+        self._reach: Reach | None = None
+        self.fleet_file: Path | None = None
 
     @cached_property
     def settings(self) -> Settings:
@@ -52,7 +58,15 @@ class Call:
             )
         from enmctl.settings import Settings
 
-        return Settings.from_environment()
+        return Settings.from_environment(self.environment())
+
+    def environment(self) -> dict[str, str]:
+        """The process's environment, with the fleet file that the command line names in it."""
+        import os
+
+        if self.fleet_file is None:
+            return dict(os.environ)
+        return {**os.environ, "ENM_FLEET_FILE": str(self.fleet_file.absolute()), "ENM_SOURCE": "fleet"}
 
     @asynccontextmanager
     async def world(self) -> AsyncGenerator[None]:
@@ -62,10 +76,21 @@ class Call:
             return
         from enmctl.cli.worlds import hidden_world
 
-        async with hidden_world() as (settings, application_id):
-            self.__dict__["settings"] = settings
-            self.simulated_application = application_id
+        async with hidden_world(self.environment()) as hidden:
+            self.__dict__["settings"] = hidden.settings
+            self.simulated_application = hidden.application_id
+            self.simulated_boards = hidden.boards
+            self._reach = hidden.reach
             yield
+
+    @property
+    def reach(self) -> Reach:
+        """What a command may listen on and connect to; a simulated adapter is reached through the simulator."""
+        if self._reach is not None:
+            return self._reach
+        from enmctl.cli.reaching import reach_of
+
+        return reach_of(self.settings)
 
     def log_warnings(self) -> None:
         """Let a command that is no daemon log what is amiss, or all where it was asked to talk more."""
@@ -191,7 +216,7 @@ class Program(Group):
 
     def _run(self, words: list[str], call: Call) -> int:
         try:
-            with self.make_context("enmctl", words, obj=call) as context:
+            with self.make_context("enmctl", [*words], obj=call) as context:  # it eats the words it is given
                 self.invoke(context)
         except typer.Exit as exit_:
             return exit_.exit_code

@@ -45,7 +45,9 @@ def demo(
 def simulator(
     context: typer.Context,
     *,
-    boards: Annotated[int, typer.Option("--boards", metavar="NUMBER", min=0, max=1000, help="How many boards.")] = 3,
+    boards: Annotated[
+        int, typer.Option("--boards", metavar="NUMBER", min=0, max=1000, help="How many boards on the network.")
+    ] = 3,
     control_port: Annotated[
         int,
         typer.Option(
@@ -64,6 +66,7 @@ def simulator(
         int,
         typer.Option("--devices", metavar="NUMBER", min=0, max=100_000, help="Devices at rest to fill the store with."),
     ] = 0,
+    no_bluetooth: Annotated[bool, typer.Option("--no-bluetooth", help="Boards on the network alone.")] = False,
 ) -> None:
     """Keep simulated boards and a Supervisor up.
 
@@ -79,6 +82,12 @@ def simulator(
     call.log_warnings()
     asyncio.run(
         keep_up(
-            call.output, boards=boards, control_port=control_port, api_port=api_port, folder=folder, devices=devices
+            call.output,
+            boards=boards,
+            control_port=control_port,
+            api_port=api_port,
+            folder=folder,
+            devices=devices,
+            bluetooth=not no_bluetooth,
         )
     )

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from enmctl.cli.claims import fleet_named
 from enmctl.cli.durations import spell
 from enmctl.cli.running import gateway_at_work
 from enmctl.cli.views import STATES, clock, state_of
 from enmctl.errors import EnmError, GatewayError, StoreError
 from enmctl.models import GatewayStatus
+from enmctl.settings import FLEET
 
 if TYPE_CHECKING:
     from enmctl.settings import Settings
@@ -36,6 +38,7 @@ def standing(settings: Settings) -> dict[str, Any]:
         "current_status": summary.get("currentStatus"),
         "target_status": summary.get("targetStatus") or target,
         "paused_until": until,
+        "paused_by": summary.get("pausedBy"),
         "source": _source_of(settings, summary) if summary else _ask_source(settings),
         "database": str(settings.database),
         "assets_directory": str(settings.assets_directory),
@@ -129,7 +132,8 @@ def _source_of(settings: Settings, summary: Mapping[str, Any]) -> dict[str, Any]
     problem = told.get("problem")
     return {
         "name": told.get("name"),
-        "address": _address(settings),
+        "address": told.get("address") or _address(settings),
+        "heard": bool(told.get("heard")),
         "reachable": bool(told.get("heard")) and problem is None,
         "problem": problem,
     }
@@ -141,6 +145,8 @@ def _ask_source(settings: Settings) -> dict[str, Any]:
 
     reachable, problem = False, None
     try:
+        if settings.source == FLEET:
+            fleet_named(settings)
         reachable = asyncio.run(_is_reachable(settings))
     except TimeoutError:
         problem = f"it does not answer within {SOURCE_LIMIT:g} s"
@@ -160,6 +166,8 @@ async def _is_reachable(settings: Settings) -> bool:
 
 
 def _address(settings: Settings) -> str | None:
+    if settings.fleet_file is not None and settings.source == FLEET:
+        return str(settings.fleet_file)
     return settings.supervisor_address if settings.source == "supervisor" else None
 
 
@@ -193,6 +201,10 @@ def _gateway_words(gateway: Mapping[str, Any]) -> str:
 
 def _source_words(source: Mapping[str, Any]) -> str:
     place = f"{source['name']} at {source['address']}" if source["address"] else f"{source['name']}"
+    if source["name"] == FLEET and source["problem"]:
+        return f"{place}, broken: {source['problem']}" + (
+            "; the last good one stays in force" if source.get("heard") else ""
+        )
     if source["reachable"]:
         return f"{place}, reachable"
     return f"{place}, not reachable" + (f": {source['problem']}" if source["problem"] else "")
@@ -207,7 +219,8 @@ def _status_words(facts: Mapping[str, Any]) -> str:
         return f"the next run starts paused{until}" if target == GatewayStatus.PAUSED else "not running"
     if current != target:
         return f"{current}, and soon {target}{until}"
-    return f"{current}{until if current == GatewayStatus.PAUSED else ''}"
+    by = f" by {facts['paused_by']}" if facts["paused_by"] else ""
+    return f"{current}{by}{until}" if current == GatewayStatus.PAUSED else f"{current}"
 
 
 def _hotspot_words(hotspot: Mapping[str, Any]) -> str:

@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from enmctl.cli.durations import spell
-from enmctl.models import Attempt, Device, DiscoveredBoard, Event
-
-SHORT = 8
-"""Letters of a commit or uuid that tables show; JSON has them whole."""
+from enmctl.models import Attempt, Device, DiscoveredBoard, Event, Radio, short
 
 STATES = {
     "no-board": "no board is known to be it",
     "no-target": "no target yet",
     "on-target": "on target",
     "held": "held by hand",
+    "rolled-back": "rolled back, until its target changes",
     "refused": "waits for another target",
     "retrying": "failed, tried again",
     "behind": "behind",
@@ -24,29 +22,33 @@ STATES = {
 """How a stored device stands, with the words that tables use."""
 
 DEVICE_COLUMNS = ("name", "id", "type", "application", "status", "commit", "target", "state", "uuid")
-BOARD_COLUMNS = ("id", "type", "application", "address", "version", "name", "device")
-ATTEMPT_COLUMNS = ("began", "took", "what", "board", "commit", "outcome", "bytes", "why")
+BOARD_COLUMNS = ("id", "type", "application", "address", "signal", "mode", "version", "name", "device")
+ATTEMPT_COLUMNS = (
+    *("began", "took", "what", "board", "commit", "outcome", "known by", "bytes", "stages", "reason", "why"),
+)
 
 SPARE_DEVICE_COLUMNS = ("uuid", "application", "type", "commit")
-SPARE_BOARD_COLUMNS = ("name", "type", "version", "application")
-SPARE_ATTEMPT_COLUMNS = ("bytes", "took", "commit")
+SPARE_BOARD_COLUMNS = ("version", "mode", "signal", "address", "type", "application", "name")
+SPARE_ATTEMPT_COLUMNS = ("stages", "bytes", "took", "commit", "reason")
 """What a narrow terminal is spared, the first first."""
 
 
 def state_of(device: Device) -> str:
     """How a stored device stands towards its target; a key of ``STATES``."""
-    target = device.target_commit
+    target, wanted = device.target_commit, device.wanted_commit
     if device.local_id is None:
-        return "no-board"
-    if target is None:
-        return "no-target"
-    if device.commit == target:
-        return "on-target"
-    if device.held_target == target:
-        return "held"
-    if device.failures and device.failed_target == target:
-        return "refused" if device.failed_permanently else "retrying"
-    return "behind"
+        state = "no-board"
+    elif target is None:
+        state = "no-target"
+    elif device.commit == wanted:
+        state = "on-target" if device.pin is None else "rolled-back"
+    elif device.held_target == target:
+        state = "held"
+    elif device.failures and device.failed_target == wanted:
+        state = "refused" if device.failed_permanently else "retrying"
+    else:
+        state = "behind"
+    return state
 
 
 def device_fields(device: Device, live: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -62,6 +64,7 @@ def device_fields(device: Device, live: Mapping[str, Any] | None = None) -> dict
         "progress": live.get("Progress"),
         "commit": device.commit,
         "target_commit": device.target_commit,
+        "pinned_commit": device.pin,
         "state": state_of(device),
         "failures": device.failures,
         "retry_at": device.retry_at,
@@ -83,6 +86,8 @@ def device_details(device: Device, live: Mapping[str, Any] | None = None) -> dic
         "failed_permanently": device.failed_permanently,
         "failed_at": device.failed_at,
         "held_target": device.held_target,
+        "good_commit": device.good_commit,
+        "pinned_by": device.pinned_by if device.pin is not None else None,
     }
 
 
@@ -135,6 +140,8 @@ def board_cells(board: DiscoveredBoard, device: Device | None) -> tuple[object, 
         board.board_type,
         board.application_id,
         f"{place}:{board.port}" if board.port is not None else place,
+        None if board.signal is None else f"{board.signal} dBm",
+        None if board.radio is Radio.WIFI else board.mode,
         short(board.version),
         board.name,
         (device.name or short(device.uuid)) if device else "not provisioned",
@@ -158,8 +165,11 @@ def attempt_cells(attempt: Attempt, device: Device | None) -> tuple[object, ...]
         (device.name if device and device.name else "") or attempt.local_id,
         short(attempt.commit),
         attempt.outcome,
+        attempt.proof,
         size or "",
-        attempt.message or attempt.proof or "",
+        " ".join(f"{stage} {seconds:.1f}s" for stage, seconds in attempt.stages.items()),
+        attempt.reason,
+        attempt.message,
     )
 
 
@@ -177,8 +187,3 @@ def event_line(event: Event, device: Device | None) -> str:
 def clock(at: float) -> str:
     """A time as people read it, in the local zone."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-
-
-def short(text: str | None) -> str:
-    """The beginning of a commit or uuid."""
-    return (text or "")[:SHORT]

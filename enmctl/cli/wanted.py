@@ -18,14 +18,17 @@ Results = Sequence[tuple[str, EnmError | None]]
 class Wanted:
     """What is to be done, and to which boards; ``words`` name them, none stands for the only board there is.
 
-    ``file`` and ``hold`` come with FLASH alone. ``access`` is config that was given by hand. ``seconds`` is how long
-    to listen for boards, None for ENM_AVAHI_TIMEOUT.
+    ``file``, ``hold``, ``all_boards`` (all that are heard, where none is named) and ``dry_run`` (nothing is sent) come
+    with FLASH alone. ``access`` is config that was given by hand. ``seconds`` is how long to listen for boards, None
+    for the longer one of ENM_AVAHI_TIMEOUT and ENM_BLUETOOTH_LONG_TIMEOUT.
     """
 
     kind: JobKind
     words: Sequence[str]
     file: Path | None = None
     hold: bool = False
+    all_boards: bool = False
+    dry_run: bool = False
     board_type: str | None = None
     access: Mapping[str, str] = field(default_factory=dict, repr=False)
     seconds: float | None = None

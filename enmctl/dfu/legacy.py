@@ -350,8 +350,9 @@ class Legacy:
         memory.activated = False
         try:
             yield Request(LEGACY_CONTROL, bytes([Op.ACTIVATE]))
-            memory.activated = True
-            yield Lost(self._limits.gone)
+            memory.activated = yield Lost(self._limits.orderly)
+            if not memory.activated:
+                yield Lost(self._limits.gone)
         except LinkError:
             return
 

@@ -16,6 +16,8 @@ class Limits:
             for all of it, an nRF52840 was measured at 37 s.
         stall: a receipt that is overdue is asked after.
         gone: a board that was told to restart ends the connection within this time.
+        orderly: a board that takes the order to start what it has ends the connection itself within this time; one
+            whose power was cut just then is lost later, when its silence shows.
         back: a board that was restarted is heard again within this time.
         silent: the same for a board whose new program may have no Bluetooth: then nobody will hear it.
         tries: so many connections in a row that bring nothing forward, and it is given up.
@@ -28,6 +30,7 @@ class Limits:
     erase: float = 90.0
     stall: float = 2.0
     gone: float = 5.0
+    orderly: float = 1.0
     back: float = 60.0
     silent: float = 10.0
     tries: int = 4

@@ -14,6 +14,12 @@ SLOWER: Final = 0.8
 BURST_PACKETS: Final = 5
 """Packets that may go at once, and that a pause may save up: fewer than the eight buffers of a board."""
 
+LEAST_PAUSE: Final = 1e-4
+"""Seconds; a shorter pause would be lost in the rounding of the clock, and be asked for again without an end."""
+
+ROUNDING: Final = 1e-6
+"""Bytes."""
+
 
 class Pace:
     """A bucket of bytes that fills steadily; without a limit it is never empty.
@@ -43,7 +49,7 @@ class Pace:
             now = self._clock()
             self._level = min(self._most, self._level + self._limit * (now - self._filled_at))
             self._filled_at = now
-            most = min(most, int(self._level))
+            most = min(most, int(self._level + ROUNDING))
         return most // self._packet * self._packet
 
     def took(self, count: int) -> None:
@@ -53,6 +59,6 @@ class Pace:
 
     def pause(self) -> float:
         """Seconds until the next packet may go."""
-        if self._limit is None or self._level >= self._packet:
+        if self._limit is None:
             return 0.0
-        return (self._packet - self._level) / self._limit
+        return max(LEAST_PAUSE, (self._packet - self._level) / self._limit)

@@ -102,6 +102,7 @@ class Partial:
         self._memory = memory
         self._limits = limits
         self.unfit = ""
+        self.regions_lost = False
 
     def run(self, opened: Opened) -> Transfer[Verdict | None]:
         """Bring the user's part onto the board, if it fits.
@@ -136,9 +137,24 @@ class Partial:
             raise StartOverError("it did not restart")
         return Verdict.DONE
 
+    def verify(self, opened: Opened) -> Transfer[bool]:
+        """Whether the board that is connected runs what it was sent; one that waits to be sent the rest does not.
+
+        Raises:
+            LinkError: as the link's operations do.
+        """
+        if PARTIAL not in opened.characteristics:
+            return False
+        yield Subscribe(PARTIAL)
+        status = yield from self._ask(bytes([Op.STATUS]), 3)
+        user = yield from self._region(Region.USER)
+        own = self._part.own_hash
+        return status[2] == Mode.APPLICATION and user is not None and own in (None, user.hash)
+
     def _why_unfit(self, runtime: RegionInfo | None, user: RegionInfo | None) -> str:
         part = self._part
         if runtime is None or user is None:
+            self.regions_lost = True
             return "the board does not tell what it runs on"
         if runtime.hash != part.runtime_hash:
             return "the board's program is built on another version of the runtime"

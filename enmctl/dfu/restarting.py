@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enmctl.dfu.entering import enter_bootloader
-from enmctl.dfu.gatt import LEGACY_CONTROL, PARTIAL, UNBONDED
+from enmctl.dfu.gatt import LEGACY_CONTROL, MICROBIT_DFU, PARTIAL, UNBONDED
 from enmctl.dfu.legacy_codes import Op
 from enmctl.dfu.limits import Limits
 from enmctl.dfu.link import Close, GattError, Heard, LinkError, Lost, Open, Opened, Request, Subscribe, Transfer
@@ -13,7 +13,7 @@ from enmctl.errors import OfflineError, RefusedError, UnsettledError
 from enmctl.models import BoardMode
 
 
-def restart(name: str, mode: BoardMode, limits: Limits, *, legacy: bool) -> Transfer[None]:
+def restart(name: str, mode: BoardMode, limits: Limits) -> Transfer[None]:
     """Restart a board and wait until it runs its program again.
 
     By the micro:bit's partial flashing service where the program has it, else by way of a legacy bootloader, which can
@@ -23,7 +23,6 @@ def restart(name: str, mode: BoardMode, limits: Limits, *, legacy: bool) -> Tran
         name: what to call the board in errors.
         mode: what the board was heard to run.
         limits: how long to wait.
-        legacy: whether its bootloader is a legacy one.
 
     Raises:
         RefusedError: its program offers no way ("unsupported"), or wants a bond.
@@ -31,7 +30,7 @@ def restart(name: str, mode: BoardMode, limits: Limits, *, legacy: bool) -> Tran
         UnsettledError: it did not come back.
     """
     try:
-        yield from _restarted(name, mode, limits, legacy=legacy)
+        yield from _restarted(name, mode, limits)
     except GattError as error:
         if error.code in UNBONDED:
             raise needs_bond(name) from None
@@ -49,7 +48,7 @@ def restart(name: str, mode: BoardMode, limits: Limits, *, legacy: bool) -> Tran
         )
 
 
-def _restarted(name: str, mode: BoardMode, limits: Limits, *, legacy: bool) -> Transfer[None]:
+def _restarted(name: str, mode: BoardMode, limits: Limits) -> Transfer[None]:
     opened: Opened = yield Open(mode, limits.answer)
     if mode is BoardMode.APPLICATION:
         if PARTIAL in opened.characteristics:
@@ -57,7 +56,7 @@ def _restarted(name: str, mode: BoardMode, limits: Limits, *, legacy: bool) -> T
             yield from start_program(limits)
             yield Close()
             return
-        if not legacy:
+        if not opened.characteristics & {MICROBIT_DFU, LEGACY_CONTROL}:
             yield Close()
             raise RefusedError(
                 f"a restart is not supported by the program on {name}",

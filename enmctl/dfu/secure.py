@@ -41,10 +41,24 @@ PACKET_MOST: Final = 244
 
 WORD: Final = 4
 BUFFERS: Final = 17
-"""Packets that a bootloader holds while it erases a page: those of one object (nrf_dfu_ble.c, 4096 / 244 + 1)."""
+"""Packets that a bootloader has buffers for: those of one object (nrf_dfu_ble.c, 4096 / 244 + 1)."""
 
-WINDOWS: Final = (16, 8, 4, 2)
-"""Packets under way, where an object does not fit into the buffers: at first, and after each object that was lost."""
+HELD: Final = 15
+"""Packets that may go while a page is erased: the flash's queue of 16 has the erasing in it too (nrf_fstorage_sd.c)."""
+
+ERASING: Final = 0.09
+"""Seconds that erasing a page takes at most (nRF52832 and nRF52833 Product Specifications, t ERASEPAGE). The answer to
+the creation of an object comes when it begins, and nothing tells when it ends."""
+
+SETTLING: Final = 0.2
+"""Seconds that the flash is at work after the init packet, when two pages of settings are written anew
+(nrf_dfu_settings.c). Nordic's own libraries wait twice as long before the first object."""
+
+SETTLING_HELD: Final = 4
+"""What that takes of the flash's queue."""
+
+WINDOWS: Final = (HELD, 8, 4, 2)
+"""Packets under way, where an object has more than there are buffers: at first, and after each that was lost."""
 
 ANSWER: Final = 0x60
 ASK_TRIES: Final = 2
@@ -79,6 +93,7 @@ class Secure:
         self._clock = clock
         self._packet = 20
         self._receipts = 0
+        self._reached_at = self._settled_at = self._erased_at = 0.0
         self._counted = (0, 0)
 
     def run(self, opened: Opened) -> Transfer[None]:
@@ -130,6 +145,7 @@ class Secure:
                 reason="init-refused",
             )
         self._must(Op.EXECUTE, result, rest)
+        self._settled_at = self._reached_at + SETTLING
         return resumed
 
     def _send_data(self, *, may_resume: bool) -> Transfer[None]:
@@ -167,18 +183,28 @@ class Secure:
             packets = -(-(end - at) // self._packet)
             window = packets if packets <= BUFFERS and not number else WINDOWS[min(number, len(WINDOWS) - 1)]
             yield from self._set_receipts(packets if window == packets else window // 2)
+            self._erased_at = 0.0
             if at == first:
-                yield from self._succeed(Op.CREATE, struct.pack("<BI", Kind.DATA, end - first))
+                yield from self._create(end - first, ERASING * (number + 1))
             if (yield from self._stream(at, end, window)) == expected:
                 return
             at = first
         raise StartOverError(f"the bytes up to {end} got lost {self._limits.object_tries} times")
 
+    def _create(self, size: int, seconds: float) -> Transfer[None]:
+        """Begin an object; for so many seconds then the flash has its hands full."""
+        result, rest = yield from self._ask(Op.CREATE, struct.pack("<BI", Kind.DATA, size))
+        self._must(Op.CREATE, result, rest)
+        self._erased_at = max(self._reached_at, self._settled_at) + seconds
+
     def _stream(self, at: int, end: int, window: int) -> Transfer[tuple[int, int]]:
         """Hand over bytes, at most ``window`` packets ahead of the receipts; brings what the board counts then."""
         packet, self._counted = self._packet, (at, 0)
-        sent = at
+        sent, held_from = at, at + (HELD if at else HELD - SETTLING_HELD) * packet
         while sent < end:
+            if sent >= held_from and (left := self._erased_at - self._clock()) > 0:
+                yield from self._receipt(left)
+                continue
             if sent - self._counted[0] > (window - 1) * packet:
                 if not (yield from self._receipt(self._limits.stall)):
                     break
@@ -235,16 +261,19 @@ class Secure:
             self._memory.forget()
             raise RefusedError(
                 f"the board does not accept the image: {words_of(result, rest)}",
-                remedy="make the package again; if it stays, the board's flash is worn",
+                remedy="try again; if it stays, make the package anew, or suspect the board's flash",
                 reason="image-refused",
+                permanent=False,
             )
         if is_last or result != Result.NOT_PERMITTED:  # SDK 15 to 17 say so of an object that is executed already
             self._must(Op.EXECUTE, result, rest)
         self._memory.proven = end
         if is_last:
-            self._memory.validated = self._memory.activated = True
+            self._memory.validated = True
             yield Tell(Step(Stage.ACTIVATING))
-            yield Lost(self._limits.gone)
+            self._memory.activated = yield Lost(self._limits.orderly)
+            if not self._memory.activated:
+                yield Lost(self._limits.gone)
 
     def _select(self, kind: Kind) -> Transfer[Selected]:
         rest = yield from self._succeed(Op.SELECT, bytes([kind]))
@@ -267,11 +296,16 @@ class Secure:
     def _ask(self, op: Op, parameters: bytes = b"", *, tries: int = ASK_TRIES) -> Transfer[tuple[int, bytes]]:
         """Make a request, and again where its answer gets lost; brings the result and what follows it.
 
+        It reached the board half-way between its leaving and its response, or before: the response goes one connection
+        event later, and the request waited for one at most.
+
         Raises:
             LinkTimeoutError: it is not answered.
         """
         for _ in range(tries):
+            asked_at = self._clock()
             yield Request(SECURE_CONTROL, bytes([op]) + parameters)
+            self._reached_at = (asked_at + self._clock()) / 2
             deadline = self._clock() + self._limits.answer
             while (note := (yield Wait(max(0.0, deadline - self._clock())))) is not None:
                 data: bytes = note.data

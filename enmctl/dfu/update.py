@@ -102,14 +102,28 @@ class _Update:
 
     def run(self) -> Transfer[Proof]:
         choice = yield from self._choose()
+        sha256 = choice.payloads[-1].sha256
         if choice.part is not None and self._mode is BoardMode.APPLICATION:
-            proof = yield from self._partially(choice.part, choice.payloads[-1].sha256)
+            proof = yield from self._partially(choice.part, sha256)
             if proof is not None:
                 return proof
+        was_partial = self._memory.begun == "partial"
         proof = Proof.RETURN_ALONE
         for payload in choice.payloads:
             proof = yield from self._bring(payload, is_last=payload is choice.payloads[-1])
+        if was_partial and choice.part is not None:
+            proof = (yield from self._out_of_pairing(choice.part, sha256)) or proof
         return proof
+
+    def _out_of_pairing(self, part: UserPart, sha256: str) -> Transfer[Proof | None]:
+        """End a partial flash that was begun once, so that the board leaves its pairing mode.
+
+        The mark that keeps it there lies where a full flash does not reach; only the end of a partial one removes it.
+        """
+        self._mode = BoardMode.APPLICATION
+        self._memory.begun, self._memory.sha256 = "partial", sha256
+        yield Keep()
+        return (yield from self._partially(part, sha256))
 
     def _choose(self) -> Transfer[Choice]:
         """Connect, and pick what to send."""
@@ -122,45 +136,60 @@ class _Update:
     def _partially(self, part: UserPart, sha256: str) -> Transfer[Proof | None]:
         """Send the user's part alone; None where all must be sent."""
         partial = Partial(part, sha256, self._memory, self._limits)
-        verdict = None
-        while verdict is None:
-            if self._mode is BoardMode.BOOTLOADER and self._memory.begun != "partial":
-                return None
+        while self._mode is BoardMode.APPLICATION or self._memory.begun == "partial":
             try:
                 opened = yield from self._open(BoardMode.APPLICATION)
                 verdict = yield from partial.run(opened)
-                if verdict is not Verdict.UNFIT:
-                    yield from self._close()
+                if verdict is Verdict.UNFIT:
+                    yield Tell(Step(Stage.CHECKING, note=f"sends all: {self._why_all(partial, sha256)}"))
+                    return None
+                yield from self._close()
+                if verdict is Verdict.CURRENT:
+                    yield Tell(Step(Stage.CHECKING, note="nothing to send, the board runs this very program"))
+                    return Proof.VERSION_READ_BACK
+                if verdict is Verdict.DONE:
+                    return (yield from self._back_from_partial(partial))
             except StartOverError as setback:
                 yield from self._start_over(setback)
             except LinkError as error:
                 yield from self._set_back(error, self._what_partial_left())
-        if verdict is Verdict.UNFIT:
-            yield Tell(Step(Stage.CHECKING, note=f"sends all: {self._why_all(partial.unfit, sha256)}"))
-            return None
-        if verdict is Verdict.CURRENT:
-            return Proof.VERSION_READ_BACK
-        return (yield from self._back_from_partial())
+        return None
 
-    def _back_from_partial(self) -> Transfer[Proof]:
-        mode = yield from self._returned()
-        if mode is None and not self._job.may_be_silent:
-            raise self._not_back()
+    def _back_from_partial(self, partial: Partial) -> Transfer[Proof]:
+        """See whether the board is back with the new program.
+
+        It has no word for having taken the last order, and one that has not advertises as well: it is asked what it
+        runs. A board in its pairing mode is heard in any case, so one that is silent has taken the order.
+        """
+        proof = Proof.CHECK_ALONE
+        if (yield from self._returned()) is None:
+            if not self._job.may_be_silent:
+                raise self._not_back()
+        else:
+            opened = yield from self._open(BoardMode.APPLICATION)
+            verified = yield from partial.verify(opened)
+            yield from self._close()
+            if not verified:
+                raise StartOverError("it waits for the rest of the program")
+            proof = Proof.VERSION_READ_BACK
         yield from self._forget()
-        return Proof.CHECK_ALONE if mode is None else Proof.CHECK_AND_RETURN
+        return proof
 
-    def _why_all(self, unfit: str, sha256: str) -> str:
-        """Why a board is sent the whole program; one that has a piece of this one is not, for it would hide a fault."""
+    def _why_all(self, partial: Partial, sha256: str) -> str:
+        """Why a board is sent the whole program.
+
+        One that has a piece of this very program, and still the regions for it, is not: that would hide a fault.
+        """
         memory = self._memory
         if memory.begun != "partial":
-            return unfit
-        if memory.sha256 == sha256:
+            return partial.unfit
+        if memory.sha256 == sha256 and not partial.regions_lost:
             raise TransferError(
-                f"{self._job.name} has a piece of this program, and does not take the rest: {unfit}",
+                f"{self._job.name} has a piece of this program, and does not take the rest: {partial.unfit}",
                 remedy="flash it again with --full, or copy the file over USB",
                 reason="partial-stuck",
             )
-        return f"{unfit}; that ends the partial flash of another program that was begun"
+        return f"{partial.unfit}, after a partial flash that broke"
 
     def _what_partial_left(self) -> str:
         if self._memory.begun == "partial":
@@ -237,6 +266,10 @@ class _Update:
     def _settle(self, payload: Payload) -> Transfer[Proof]:
         """See whether the board is back with what it was sent.
 
+        A board with one bank has no other program. One with two that lets go of the connection has taken the order to
+        start the new one: a secure bootloader when that is written down, a legacy one a moment before. Should its power
+        fail in that moment, it comes back with the old one, and nothing tells; so all that is known is its return.
+
         Raises:
             StartOverError: it is back with something else, or that cannot be told.
             UnsettledError: it is not heard.
@@ -244,8 +277,10 @@ class _Update:
         mode = yield from self._returned()
         memory = self._memory
         if mode is BoardMode.APPLICATION:
-            if memory.activated or set(payload.targets) <= SINGLE_BANK:
+            if set(payload.targets) <= SINGLE_BANK:
                 return Proof.CHECK_AND_RETURN
+            if memory.activated:
+                return Proof.RETURN_ALONE if payload.protocol is Protocol.LEGACY else Proof.CHECK_AND_RETURN
             self._mode = BoardMode.APPLICATION
             raise StartOverError("it runs a program, and whether that is the new one cannot be told")
         if mode is BoardMode.BOOTLOADER:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from enmctl.models import BoardKey, DiscoveredBoard, ListedDevice, Report
+from enmctl.models import BoardKey, DiscoveredBoard, ListedDevice, Report, short
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Update:
 
     def describe(self) -> str:
         """One line for people."""
-        return f"update {self.uuid[:8]} to {self.commit[:8]}"
+        return f"update {self.uuid[:8]} to {short(self.commit)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,32 @@ class Tell:
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """Have a device go back to its last good commit, for as long as its target stays as it is."""
+
+    uuid: str
+    commit: str
+    target: str
+    why: str
+
+    def describe(self) -> str:
+        """One line for people."""
+        return f"have {self.uuid[:8]} go back to {short(self.commit)}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Work that is to be done and that policy holds back for now."""
+
+    work: Update | Configure
+    why: str
+
+    def describe(self) -> str:
+        """One line for people."""
+        return f"wait to {self.work.describe()}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
 class Complain:
     """Say once what keeps something from being looked after."""
 
@@ -122,6 +148,6 @@ class Complain:
         return f"{self.about}: {self.problem}"
 
 
-Action = Meet | Record | Inquire | Provision | Update | Configure | Restart | Tell | Complain
+Action = Meet | Record | Inquire | Provision | Update | Configure | Restart | Tell | Pin | Hold | Complain
 Work = Provision | Update | Configure | Restart
 """The actions that a board is needed for, each done by a worker of its own."""

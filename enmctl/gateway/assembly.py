@@ -13,6 +13,8 @@ from enmctl.gateway.device_log import DeviceLog
 from enmctl.gateway.discovery import Discovery
 from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.hotspot import HotspotKeeper
+from enmctl.gateway.memories import StoredMemories
+from enmctl.gateway.reach import OUTSIDE, Reach
 from enmctl.gateway.signals import Signals
 from enmctl.gateway.telling import Teller
 from enmctl.gateway.update_lock import UpdateLock
@@ -25,12 +27,17 @@ from enmctl.store import StoreThread
 
 @asynccontextmanager
 async def assembled(
-    settings: Settings, source: Source, drivers: Mapping[str, BoardDriver], *, loopback_only: bool = False
+    settings: Settings,
+    source: Source,
+    drivers: Mapping[str, BoardDriver],
+    *,
+    reach: Reach = OUTSIDE,
 ) -> AsyncGenerator[Gateway]:
     """A gateway whose parts run and whose loop does not turn yet; its radios are still closed.
 
     Raises:
         StoreError: the database cannot be used.
+        EnmError: the source can never work as it is, says its ``check``.
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(StoreThread(settings.database, history_limit=settings.history_limit))
@@ -38,13 +45,19 @@ async def assembled(
         signals, gate = Signals(), Gate()
         lock = UpdateLock([settings.lock_file, settings.balena_lock_file], store)
         await lock.clear_leftovers()
-        places = {Radio.WIFI: settings.wifi_concurrency}
+        places = {Radio.WIFI: settings.wifi_concurrency, Radio.BLUETOOTH: settings.bluetooth_concurrency}
         workers = Workers(places, lock=lock, gate=gate, ended=signals.wake)
         discovery = Discovery(
-            settings, drivers, changed=signals.wake, is_busy=workers.is_busy, loopback_only=loopback_only
+            settings,
+            drivers,
+            changed=signals.wake,
+            is_busy=workers.is_busy,
+            reach=reach,
         )
+        memories = StoredMemories(store)
         for driver in drivers.values():
-            driver.locate = discovery.locate
+            driver.surroundings.locate = discovery.locate
+            driver.surroundings.memories = memories
 
         def now() -> float:
             return crew.now()
@@ -58,7 +71,7 @@ async def assembled(
             drivers=drivers,
             cache=AssetCache(settings.assets_directory),
             discovery=discovery,
-            hotspot=HotspotKeeper(settings, discovery, changed=signals.wake, enabled=not loopback_only),
+            hotspot=HotspotKeeper(settings, discovery, changed=signals.wake, enabled=not reach.loopback_only),
             teller=teller,
             device_log=device_log,
             workers=workers,
@@ -66,7 +79,12 @@ async def assembled(
             lock=lock,
             signals=signals,
             downloads=asyncio.Semaphore(settings.download_concurrency),
+            reach=reach,
         )
+        if (check := getattr(source, "check", None)) is not None:
+            await check()
+        if (watch := getattr(source, "watch", None)) is not None:
+            watch(signals.refetch)
         gateway = Gateway(crew)
         await gateway.begin()
         device_log.start()

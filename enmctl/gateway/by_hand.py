@@ -3,181 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
-from enmctl.boards.contract import BoardDriver, Firmware
-from enmctl.errors import EnmError, FirmwareError, OfflineError, TransferError, UnknownError, UnsettledError, UsageError
+from enmctl.boards.contract import Firmware
+from enmctl.errors import EnmError, FirmwareError, TransferError, UnsettledError
+from enmctl.gateway.decide import commit_of
 from enmctl.gateway.jobs import Target
-from enmctl.gateway.naming import find_device
-from enmctl.models import AttemptKind, Device, DiscoveredBoard, Outcome, Proof, Stage, Step
-from enmctl.radio.mdns import MdnsService, scan
-from enmctl.settings import Settings
+from enmctl.gateway.lookout import Bench
+from enmctl.models import AttemptKind, Outcome, Proof, Stage, Step, short
 from enmctl.store import Store, StoreThread
-
-LOG = logging.getLogger(__name__)
-
-Boards = Sequence[DiscoveredBoard]
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What work by hand needs.
-
-    ``access`` is config that the caller gives (``ENM_OTA_USER`` and its kin); it goes over a device's own. ``store`` is
-    None where there is no database: then nothing is known of devices, and nothing is journalled. With a
-    ``simulated_application`` nothing but loopback is listened on, and boards of others' applications are not seen.
-    """
-
-    settings: Settings
-    drivers: Mapping[str, BoardDriver]
-    devices: Sequence[Device] = ()
-    store: StoreThread | None = None
-    access: Mapping[str, str] = field(default_factory=dict, repr=False)
-    simulated_application: int | None = None
-
-    @property
-    def loopback_only(self) -> bool:
-        """Whether nothing may leave this machine."""
-        return self.simulated_application is not None
-
-
-async def look_around(
-    bench: Bench, seconds: float, *, heard: Callable[[Boards], bool] | None = None
-) -> list[DiscoveredBoard]:
-    """The boards that are advertised, sorted by application and id.
-
-    Args:
-        bench: with what.
-        seconds: how long to listen.
-        heard: called with all boards whenever there is news; True ends the listening.
-
-    Raises:
-        RadioError: no radio can be used.
-    """
-
-    def until(services: Mapping[str, MdnsService]) -> bool:
-        return heard is not None and heard(_recognised(bench, services))
-
-    LOG.debug("listening for boards, at most %g s", seconds)
-    services = await scan(bench.settings, seconds, until=until, loopback_only=bench.loopback_only)
-    return _recognised(bench, services)
-
-
-def _recognised(bench: Bench, services: Mapping[str, MdnsService]) -> list[DiscoveredBoard]:
-    found = [
-        board
-        for service in services.values()
-        for driver in bench.drivers.values()
-        if (board := driver.recognise(service)) is not None
-        and bench.simulated_application in (None, board.application_id)
-    ]
-    return sorted(found, key=lambda board: (board.board_type, board.key, board.name))
-
-
-async def find_targets(bench: Bench, words: Sequence[str], seconds: float) -> list[Target | EnmError]:
-    """What each word names: a device by any of its names, a board by its id or instance name, or an address.
-
-    Listens until all are heard, at most so many seconds; for addresses it does not listen at all. A word that names
-    nothing has its error in its place.
-    """
-    named = [_named(bench, word) for word in words]
-    if all(isinstance(place, (Target, EnmError)) for place in named):
-        boards: Boards = ()
-    else:
-        boards = await look_around(
-            bench, seconds, heard=lambda boards: all(not isinstance(_place(bench, n, boards), EnmError) for n in named)
-        )
-    return [_place(bench, name, boards) for name in named]
-
-
-async def find_only_board(bench: Bench, seconds: float) -> Target:
-    """The one board there is, for a call that names none.
-
-    Raises:
-        OfflineError: no board is heard.
-        UsageError: several are.
-    """
-    found = await look_around(bench, seconds)
-    if not found:
-        raise OfflineError(
-            f"no board was heard within {seconds:g} s", remedy="power it, or name it by address: http://10.0.0.7"
-        )
-    if len(found) > 1:
-        raise UsageError(
-            f"{len(found)} boards are heard", remedy="name one: " + ", ".join(board.local_id for board in found[:10])
-        )
-    return _target(bench, found[0], _device_of(bench, found[0]))
-
-
-def _named(bench: Bench, word: str) -> Target | Device | str | EnmError:
-    """What is known of a word before listening: a device, a board at an address, or a name yet to be heard."""
-    try:
-        device = find_device(bench.devices, word)
-    except UnknownError:
-        return _at_address(bench, word)
-    except UsageError as error:
-        return error
-    if device.local_id is None:
-        return UnknownError(f"no board is known to be {device.name or device.uuid[:8]}", remedy="see enmctl scan")
-    return device
-
-
-def _at_address(bench: Bench, word: str) -> Target | str | EnmError:
-    """The board at an address; a word that is none is the name of a board yet to be heard."""
-    try:
-        board = next((board for driver in bench.drivers.values() if (board := driver.at_address(word))), None)
-    except UsageError as error:
-        return error
-    if board is None:
-        if "://" in word:
-            return UsageError(f"{word!r} is no board's address", remedy="write it like http://user@10.0.0.7/update")
-        return word
-    if bench.loopback_only and not all(map(_is_loopback, board.addresses)):
-        return UsageError(f"{word} is a real address", remedy="a simulated world has only this machine's own")
-    return _target(bench, board, None)
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
-
-
-def _place(bench: Bench, named: Target | Device | str | EnmError, boards: Boards) -> Target | EnmError:
-    """What a word names among the boards that are heard."""
-    if isinstance(named, (Target, EnmError)):
-        return named
-    if isinstance(named, Device):
-        here = next((board for board in boards if board.key == named.key), None)
-        if here is not None:
-            return _target(bench, here, named)
-        return OfflineError(f"{named.name or named.local_id} is not heard", remedy="power it and bring it into range")
-    heard = [board for board in boards if named in (board.local_id, board.name)]
-    if len(heard) == 1:
-        return _target(bench, heard[0], _device_of(bench, heard[0]))
-    if heard:
-        return UsageError(
-            f"{len(heard)} boards are called {named!r}", remedy="name one: " + ", ".join(board.name for board in heard)
-        )
-    return UnknownError(
-        f"no device is called {named!r}, and no such board is heard", remedy="enmctl scan shows which are there"
-    )
-
-
-def _device_of(bench: Bench, board: DiscoveredBoard) -> Device | None:
-    return next((device for device in bench.devices if device.key == board.key), None)
-
-
-def _target(bench: Bench, board: DiscoveredBoard, device: Device | None) -> Target:
-    own = (device.target_config or {}) if device is not None else {}
-    return Target(board, bench.drivers[board.board_type], device, {**own, **bench.access})
 
 
 async def flash(bench: Bench, target: Target, file: Path, *, hold: bool) -> AsyncGenerator[Step, None]:
@@ -236,11 +74,11 @@ async def identify(target: Target) -> AsyncGenerator[Step, None]:
 
 
 def _what_follows(target: Target, *, hold: bool) -> str:
-    if target.device is None or target.device.target_commit is None:
+    if target.device is None or target.device.wanted_commit is None:
         return ""
     if hold:
         return "a gateway leaves it alone until its target changes"
-    return f"a gateway will put {target.device.target_commit[:8]} back; --hold keeps it from that"
+    return f"a gateway will put {short(target.device.wanted_commit)} back; --hold keeps it from that"
 
 
 class _Journal:
@@ -293,14 +131,9 @@ class _Journal:
             device.uuid,
             ended_at=time.time(),
             proof=step.proof or Proof.RETURN_ALONE,
-            commit=step.version,
+            commit=commit_of(step.version),
             sent=self._sent,
             held_target=held,
-            failures=0,
-            failed_target=None,
-            failed_permanently=False,
-            failed_at=None,
-            retry_at=None,
         )
 
 

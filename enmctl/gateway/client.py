@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from enmctl.errors import EnmError, ExitCode, GatewayError
@@ -37,11 +37,15 @@ _FIRST_ERROR: Final = 400
 _FIRST_FAULT: Final = 500
 
 
+Item = TypeVar("Item")
+
+
 class Status(NamedTuple):
-    """Whether the gateway works, and what it was asked for last."""
+    """Whether the gateway works, what it was asked for last, and under which name it was paused ("": none)."""
 
     current: GatewayStatus
     target: GatewayStatus
+    paused_by: str = ""
 
 
 class GatewayClient:
@@ -73,13 +77,16 @@ class GatewayClient:
         """Whether the gateway works or is paused."""
         with self._understood():
             said = self._json("GET", "/v1/enm/status")
-            return Status(GatewayStatus(said["currentStatus"]), GatewayStatus(said["targetStatus"]))
+            current, target = GatewayStatus(said["currentStatus"]), GatewayStatus(said["targetStatus"])
+            return Status(current, target, str(said.get("pausedBy", "")))
 
-    def set_status(self, target: GatewayStatus, seconds: float | None = None) -> None:
-        """Have it pause (for so many seconds, or until told otherwise) or go on."""
+    def set_status(self, target: GatewayStatus, seconds: float | None = None, *, by: str = "") -> None:
+        """Have it pause (for so many seconds, or until told otherwise; under a name, where one is given) or go on."""
         wanted: dict[str, Any] = {"targetStatus": target}
         if seconds is not None:
             wanted["seconds"] = seconds
+        if by:
+            wanted["by"] = by
         self._answer("PUT", "/v1/enm/status", wanted)
 
     def summary(self) -> dict[str, Any]:
@@ -102,6 +109,15 @@ class GatewayClient:
         """Have it stop looking after a device; one that it does not know is no error."""
         self._answer("DELETE", _device_path(word))
 
+    def plan(self) -> list[dict[str, Any]]:
+        """What it would do now, and why."""
+        return self._list("/v1/enm/plan", "actions", "GET", dict)
+
+    def roll_back(self, word: str, *, application: bool, clear: bool) -> list[str]:
+        """Have a device, or all of an application, go back, or come forward again; a line a device."""
+        path = f"/v1/enm/applications/{quote(word, safe='')}" if application else _device_path(word)
+        return self._list(f"{path}/rollback", "done", "DELETE" if clear else "PUT", str)
+
     def work(self, job: Job) -> Generator[Step, None, None]:
         """Have it do a job, and tell each step; closing the generator does not stop the job.
 
@@ -122,6 +138,14 @@ class GatewayClient:
                     raise _error(news, self.address)
                 elif news is not None:
                     return
+
+    def _list(self, path: str, name: str, method: str, kind: type[Item]) -> list[Item]:
+        """A list in an answer, each of its elements of this kind."""
+        with self._understood():
+            said = self._json(method, path)[name]
+            if not isinstance(said, list) or not all(isinstance(element, kind) for element in said):
+                raise TypeError
+            return said
 
     def _object(self, path: str) -> dict[str, Any]:
         with self._understood():

@@ -33,7 +33,7 @@ async def configure(crew: Crew, uuid: str, key: BoardKey) -> None:
         applied = await _hand_over(crew, key, crew.config_of(device), new_config, new_environment)
     except EnmError as error:
         crew.device_log.write(uuid, f"Config and environment could not be handed over: {error}", level="warning")
-        await set_back(crew, uuid, device.target_commit, error)
+        await set_back(crew, uuid, device.wanted_commit, error)
         return
     columns: DeviceColumns = {"failures": 0}
     if new_config is not None:
@@ -41,8 +41,8 @@ async def configure(crew: Crew, uuid: str, key: BoardKey) -> None:
     if new_environment is not None:
         columns["environment"] = new_environment
     await crew.store.call(Store.change, uuid, **columns)
-    _say(crew, uuid, "config", new_config, taken=applied.config)
-    _say(crew, uuid, "environment", new_environment, taken=applied.environment)
+    _say(crew, uuid, "config", new_config, taken=applied.config, is_first=device.config is None)
+    _say(crew, uuid, "environment", new_environment, taken=applied.environment, is_first=not device.environment)
 
 
 async def configure_and_tell(crew: Crew, uuid: str, key: BoardKey) -> None:
@@ -69,11 +69,13 @@ async def _hand_over(
         return Applied(config=False, environment=False)
 
 
-def _say(crew: Crew, uuid: str, name: str, new: Mapping[str, str] | None, *, taken: bool) -> None:
+def _say(crew: Crew, uuid: str, name: str, new: Mapping[str, str] | None, *, taken: bool, is_first: bool) -> None:
+    """Tell the device's log of what it has now; that its firmware takes none is told with the first it should have."""
     if taken and new:
         crew.device_log.write(uuid, f"New {name} handed over")
     elif new:
-        crew.device_log.write(uuid, f"Its firmware takes no {name}: it counts as having it", level="debug")
+        level = "info" if is_first else "debug"
+        crew.device_log.write(uuid, f"Its firmware takes no {name}: it counts as having it", level=level)
 
 
 async def restart(crew: Crew, uuid: str, key: BoardKey) -> None:

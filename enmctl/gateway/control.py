@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from enmctl.gateway.planning import Planned
 from enmctl.models import Device, DeviceStatus, GatewayStatus, Step
 
 
@@ -69,8 +70,16 @@ class Control(Protocol):
         """What was asked for last."""
         ...
 
-    async def set_target_status(self, status: GatewayStatus, *, seconds: float | None = None) -> None:
-        """Pause (for so many seconds, or until told otherwise) or go on; survives a restart."""
+    @property
+    def paused_by(self) -> str:
+        """Who asked for the pause, "" where nobody gave a name or there is none."""
+        ...
+
+    async def set_target_status(self, status: GatewayStatus, *, seconds: float | None = None, by: str = "") -> None:
+        """Pause (for so many seconds, or until told otherwise) or go on; survives a restart.
+
+        ``by`` is the name under which a pause is asked for; whoever asks last has it.
+        """
         ...
 
     async def devices(self) -> list[DeviceView]:
@@ -97,6 +106,17 @@ class Control(Protocol):
         """Do the job through the same queue and journal as everything else, and tell how it goes.
 
         Whoever stops listening does not stop the job.
+        """
+        ...
+
+    async def plan(self) -> list[Planned]:
+        """What a pass would do now, and why; touches nothing."""
+        ...
+
+    async def roll_back(self, word: str, *, application: bool, clear: bool) -> list[str]:
+        """Have a device, or all of an application (by id or name), go back to the last good firmware.
+
+        With ``clear`` those that went back come to their target again. Returns what came of it, a line a device.
         """
         ...
 

@@ -13,6 +13,7 @@ from enmctl.firmware.cache import AssetCache
 from enmctl.gateway.device_log import DeviceLog
 from enmctl.gateway.discovery import Discovery
 from enmctl.gateway.hotspot import HotspotKeeper
+from enmctl.gateway.reach import OUTSIDE, Reach
 from enmctl.gateway.signals import Signals
 from enmctl.gateway.telling import Teller
 from enmctl.gateway.update_lock import UpdateLock
@@ -43,7 +44,10 @@ class Watcher:
 
 @dataclass(slots=True)
 class Crew:
-    """Everything that work on boards needs; ``live`` has a row for each board in hand."""
+    """Everything that work on boards needs.
+
+    ``live`` has a row for each board in hand. ``reach`` is what it may touch.
+    """
 
     settings: Settings
     store: StoreThread
@@ -59,6 +63,7 @@ class Crew:
     lock: UpdateLock
     signals: Signals
     downloads: asyncio.Semaphore
+    reach: Reach = OUTSIDE
     desired: Desired = field(default_factory=Desired)
     live: dict[BoardKey, Live] = field(default_factory=dict)
     watcher: Watcher = field(default_factory=Watcher)

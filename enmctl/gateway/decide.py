@@ -15,6 +15,7 @@ from enmctl.gateway.actions import (
     Action,
     Complain,
     Configure,
+    Hold,
     Inquire,
     Meet,
     Provision,
@@ -23,19 +24,27 @@ from enmctl.gateway.actions import (
     Tell,
     Update,
 )
+from enmctl.gateway.rollout import Facts, Rollout
 from enmctl.models import (
     Application,
     BoardKey,
+    BoardMode,
     Desired,
     Device,
     DeviceStatus,
     DiscoveredBoard,
     ListedDevice,
+    PinnedBy,
     Report,
 )
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 """What a commit of the Supervisor looks like."""
+
+
+def commit_of(version: str | None) -> str | None:
+    """The commit that a board tells as its version; None where it tells none, or a word of its builder's own."""
+    return version if version is not None and COMMIT.fullmatch(version) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,8 @@ class Stored:
     ``hooked`` tells when (by the loop's clock) a hook last set a device's target, ``told`` what the source knows.
     ``settled`` is false while the radios have not listened long enough to call a board offline that nobody heard, or
     that was heard and has not been asked yet.
-    ``heard`` is false until the source has answered once; ``list_serial`` numbers its answers. Times but ``hooked`` are
+    ``heard`` is false until the source has answered once; ``list_serial`` numbers its answers. ``there_since`` tells
+    since when a board is online without a gap, ``lost_at`` when it was seen to go last. Times but ``hooked`` are
     seconds since the epoch.
     """
 
@@ -75,10 +85,12 @@ class Stored:
     heard: bool = True
     list_serial: int = 0
     report_interval: float = 300.0
+    there_since: Mapping[BoardKey, float] = field(default_factory=dict)
+    lost_at: Mapping[BoardKey, float] = field(default_factory=dict)
 
 
 def decide(desired: Desired, seen: Mapping[BoardKey, Seen], stored: Stored, now: float) -> list[Action]:
-    """All that should be done now.
+    """All that should be done now; boards that wait in their bootloaders come first.
 
     Args:
         desired: the source's last answer.
@@ -87,20 +99,24 @@ def decide(desired: Desired, seen: Mapping[BoardKey, Seen], stored: Stored, now:
         now: seconds since the epoch.
     """
     actions: list[Action] = []
+    stranded: list[Action] = []
     taken: set[BoardKey] = set()
+    facts = Facts(stored.busy, stored.there_since, stored.lost_at)
+    rollout = Rollout(desired, seen, stored.devices, facts, now)
     for device in stored.devices:
         key = device.key
         if key is not None:
             taken.add(key)
         current = _take_up(device, desired, stored, actions)
         if current is not None and key is not None and key not in stored.busy:
-            action = _for_device(current, key, seen.get(key), stored, now)
-            if action is not None:
-                actions.append(action)
+            current = _sent_back(current, rollout, actions)
+            here = seen.get(key)
+            is_stranded = here is not None and here.board.mode is BoardMode.BOOTLOADER
+            (stranded if is_stranded else actions).extend(_for_device(current, key, here, stored, now, rollout=rollout))
     if stored.heard:
         actions.extend(_for_strangers(desired, stored))
         actions.extend(_for_boards(desired, seen, taken, stored))
-    return actions
+    return stranded + actions
 
 
 def _take_up(device: Device, desired: Desired, stored: Stored, actions: list[Action]) -> Device | None:
@@ -122,18 +138,34 @@ def _take_up(device: Device, desired: Desired, stored: Stored, actions: list[Act
     return device
 
 
-def _for_device(device: Device, key: BoardKey, here: Seen | None, stored: Stored, now: float) -> Action | None:
+def _sent_back(device: Device, rollout: Rollout, actions: list[Action]) -> Device:
+    """Add that a device goes back to its last good commit, where policy has it do so; return it as it is then."""
+    pin = rollout.way_back(device)
+    if pin is None:
+        return device
+    actions.append(pin)
+    return replace(device, pinned_commit=pin.commit, pinned_target=pin.target, pinned_by=PinnedBy.POLICY)
+
+
+def _for_device(
+    device: Device, key: BoardKey, here: Seen | None, stored: Stored, now: float, *, rollout: Rollout
+) -> Iterator[Action]:
     """What to do with a device that nobody works on: work that its board is there for, else the report that is due."""
     online = here is not None and here.online
     if here is not None and online and not here.rivals:
         work = _work(device, key, here.board, now)
         if work is not None:
-            return work
+            problem = rollout.objection(device, key, work)
+            if not problem or isinstance(work, Restart):
+                yield work
+                return
+            yield Hold(work, problem)
     if not online and not stored.settled:
-        return None
+        return
     told = stored.told.get(device.uuid)
     report = _due_report(device, told, online=online, interval=stored.report_interval, now=now)
-    return None if report is None else Tell(device.uuid, report)
+    if report is not None:
+        yield Tell(device.uuid, report)
 
 
 def _is_hooked_later(uuid: str, desired: Desired, stored: Stored) -> bool:
@@ -172,19 +204,30 @@ def _news(device: Device, listed: ListedDevice, desired: Desired, stored: Stored
     return changes
 
 
-def _work(device: Device, key: BoardKey, board: DiscoveredBoard, now: float) -> Action | None:
+def _work(device: Device, key: BoardKey, board: DiscoveredBoard, now: float) -> Restart | Configure | Update | None:
     if device.restart_wanted:
         return Restart(device.uuid, key)
+    if board.mode is BoardMode.BOOTLOADER:
+        return _bring_out(device, key, now)
     if is_on_target(device) and not _runs_another_commit(device, board):
         return Configure(device.uuid, key) if needs_configuring(device) and may_try(device, now) else None
-    if device.target_commit is not None and (may_try(device, now) or board.version == device.target_commit):
-        return Update(device.uuid, key, device.target_commit)
+    wanted = device.wanted_commit
+    if wanted is not None and (may_try(device, now) or board.version == wanted):
+        return Update(device.uuid, key, wanted)
     return None
 
 
+def _bring_out(device: Device, key: BoardKey, now: float) -> Update | None:
+    """Send a board its target that waits in its bootloader: whatever it ran, it has no whole program now."""
+    wanted = device.wanted_commit or device.commit
+    return Update(device.uuid, key, wanted) if wanted is not None and may_try(device, now) else None
+
+
 def is_on_target(device: Device) -> bool:
-    """Whether nothing is to be sent: no target, the target runs, or a flash by hand is to be left alone."""
-    return device.target_commit in (None, device.commit, device.held_target)
+    """Whether nothing is to be sent: no target, what is wanted runs, or a flash by hand is to be left alone."""
+    wanted = device.wanted_commit
+    is_held = device.held_target is not None and device.held_target == device.target_commit
+    return wanted is None or wanted == device.commit or is_held
 
 
 def _runs_another_commit(device: Device, board: DiscoveredBoard) -> bool:
@@ -192,14 +235,8 @@ def _runs_another_commit(device: Device, board: DiscoveredBoard) -> bool:
 
     A version that is no commit (as "1.2") proves nothing; a flash by hand that is held is meant to differ.
     """
-    return (
-        device.commit is not None
-        and device.commit != device.held_target
-        and board.version is not None
-        and board.version != device.commit
-        and COMMIT.fullmatch(board.version) is not None
-        and COMMIT.fullmatch(device.commit) is not None
-    )
+    runs, believed = commit_of(board.version), commit_of(device.commit)
+    return runs is not None and believed not in (None, runs, device.held_target)
 
 
 def needs_configuring(device: Device) -> bool:
@@ -214,7 +251,7 @@ def may_try(device: Device, now: float) -> bool:
 
     A clock that was set back must not make it wait longer: a failure that lies in the future holds nothing up.
     """
-    if device.failures == 0 or device.failed_target != device.target_commit:
+    if device.failures == 0 or device.failed_target != device.wanted_commit:
         return True
     if device.failed_permanently:
         return False

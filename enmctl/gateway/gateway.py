@@ -15,23 +15,27 @@ from enmctl.gateway.actions import (
     Action,
     Complain,
     Configure,
+    Hold,
     Inquire,
     Meet,
+    Pin,
     Provision,
     Record,
     Restart,
     Tell,
     Update,
 )
+from enmctl.gateway.claiming import claimed
 from enmctl.gateway.configuring import configure_and_tell, restart
 from enmctl.gateway.crew import Crew
 from enmctl.gateway.decide import Stored, decide
 from enmctl.gateway.hotspot import is_for_wifi
 from enmctl.gateway.listening import Listening
+from enmctl.gateway.presence import Presence
 from enmctl.gateway.provisioning import Provisioning
 from enmctl.gateway.saying import Saying
 from enmctl.gateway.updating import update
-from enmctl.models import Desired, Device, DeviceStatus, Report
+from enmctl.models import Desired, Device, DeviceStatus, DiscoveredBoard, PinnedBy, Report, short
 from enmctl.store import Store
 
 LOG = logging.getLogger(__name__)
@@ -64,6 +68,8 @@ class Gateway:
             crew.source, crew.settings, crew.signals, heard=self._heard, unchanged=self._unchanged
         )
         self.provisioning = Provisioning(crew, list_serial=lambda: self._list_serial, relist=self.relist)
+        self.presence = Presence()
+        crew.discovery.claim = self._claim
         self.hooked: dict[str, float] = {}
         self._list_serial = 0
         self._stored_types: Collection[str] = ()
@@ -114,6 +120,7 @@ class Gateway:
                 self._inquire(self.crew.signals.gone.pop())
             actions = await self.plan()
             await self._take_up([action for action in actions if isinstance(action, (Meet, Record))])
+            await self._send_back([action for action in actions if isinstance(action, Pin)])
             for action in actions:
                 self._start(action)
             if self._cache_has_grown and not self.crew.workers.busy:
@@ -122,10 +129,16 @@ class Gateway:
             return actions
 
     async def _open_radios(self) -> None:
-        """Try a radio again that could not be opened; without it, all else goes on. A pause keeps it closed."""
-        if not self.crew.discovery.is_listening and self.crew.gate.is_open:
+        """Open the radios that reach the applications' boards, and try those again that could not be opened.
+
+        Without one, all else goes on. A pause keeps them closed.
+        """
+        discovery = self.crew.discovery
+        types = {application.board_type for application in self.crew.desired.applications.values()}
+        wanted = discovery.wanted(types)
+        if self.crew.gate.is_open and not wanted <= set(discovery.open_radios):
             try:
-                await self.crew.discovery.start()
+                await discovery.start(wanted)
             except RadioError as error:
                 self._say_once("radio", str(error))
 
@@ -142,8 +155,13 @@ class Gateway:
         A board whose worker ends while the devices are read is left to the next pass: what was read of it is old.
         """
         crew = self.crew
+        if crew.discovery.is_listening:
+            self.presence.note(crew.discovery.boards, crew.now())
+        else:
+            self.presence.forget()
         in_hand_before = crew.workers.busy
         devices = await crew.store.call(Store.devices, deleted=None)
+        crew.discovery.know(devices)
         stored = Stored(
             devices=devices,
             busy=in_hand_before | crew.workers.busy,
@@ -153,11 +171,14 @@ class Gateway:
             heard=self.listening.has_heard,
             list_serial=self._list_serial,
             report_interval=crew.settings.report_interval,
+            there_since=self.presence.there_since,
+            lost_at=self.presence.lost_at,
         )
         return decide(crew.desired, crew.discovery.boards, stored, crew.now())
 
     def _heard(self, desired: Desired) -> None:
         self.crew.desired = desired
+        self.crew.discovery.reclaim()
         self._list_serial += 1
         self._drop_old_hooks()
         for complaint in getattr(self.crew.source, "complaints", ()):
@@ -202,6 +223,30 @@ class Gateway:
         if met or changes:
             await self.crew.store.call(_write_news, met, changes, self._list_serial)
 
+    async def _send_back(self, pins: Sequence[Pin]) -> None:
+        """Note which devices are to go back to their last good commit, unless their target has changed meanwhile."""
+        for pin in pins:
+            noted = await self.crew.store.call(
+                Store.change_where,
+                pin.uuid,
+                {"target_commit": pin.target},
+                pinned_commit=pin.commit,
+                pinned_target=pin.target,
+                pinned_by=PinnedBy.POLICY,
+                held_target=None,
+            )
+            if noted:
+                LOG.warning("%s goes back to %s: %s", pin.uuid[:8], short(pin.commit), pin.why)
+                message = f"Goes back to {short(pin.commit)} until its target changes: {pin.why}"
+                self.crew.device_log.write(pin.uuid, message, level="warning")
+
+    def _claim(self, board: DiscoveredBoard) -> DiscoveredBoard:
+        """The board as its application's."""
+        board, problem = claimed(board, self.crew.desired)
+        if problem:
+            self._say_once(f"board {board.local_id} ({board.name})", problem)
+        return board
+
     def _start(self, action: Action) -> None:
         crew, workers = self.crew, self.crew.workers
         match action:
@@ -220,7 +265,7 @@ class Gateway:
                 self._inquire(uuid)
             case Complain(about, problem):
                 self._say_once(about, problem)
-            case Meet() | Record() | Provision():
+            case Meet() | Record() | Provision() | Pin() | Hold():
                 pass
 
     async def _tidy_cache(self) -> None:
@@ -229,6 +274,8 @@ class Gateway:
         keep = {(each.id, each.commit) for each in self.crew.desired.applications.values() if each.commit}
         keep |= {(each.application_id, each.commit) for each in devices if each.commit}
         keep |= {(each.application_id, each.target_commit) for each in devices if each.target_commit}
+        keep |= {(each.application_id, each.good_commit) for each in devices if each.good_commit}
+        keep |= {(each.application_id, each.pin) for each in devices if each.pin}
         for folder in await asyncio.to_thread(self.crew.cache.prune, keep):
             LOG.debug("removed firmware that nothing needs any more: %s", folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -10,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from enmctl.boards.contract import BoardDriver, Firmware
-from enmctl.errors import UnknownError
+from enmctl.errors import BusyError, UnknownError, UsageError
 from enmctl.gateway.attempts import attempt
 from enmctl.gateway.configuring import restart_board
 from enmctl.gateway.control import Job, JobKind
 from enmctl.gateway.crew import Crew
-from enmctl.gateway.decide import COMMIT
-from enmctl.gateway.naming import find_device
+from enmctl.gateway.decide import Seen, commit_of
+from enmctl.gateway.naming import find_device, is_called
 from enmctl.gateway.provisioning import Provisioning
 from enmctl.gateway.showing import Listener, Showing
 from enmctl.gateway.standing import settle
 from enmctl.gateway.updating import transfer
-from enmctl.models import AttemptKind, BoardKey, Device, DiscoveredBoard, Outcome, Stage, Step
+from enmctl.models import AttemptKind, BoardKey, Device, DiscoveredBoard, Outcome, Radio, Stage, Step, short
 from enmctl.store import Store
 
 
@@ -50,6 +51,8 @@ async def find_target(crew: Crew, job: Job) -> Target:
 
     Raises:
         UnknownError: nothing is called so.
+        UsageError: several boards are.
+        BusyError: more than one board answers to the id of the one that is meant.
     """
     devices = await crew.store.call(Store.devices, deleted=None if job.kind is JobKind.PROVISION else False)
     try:
@@ -63,21 +66,57 @@ async def find_target(crew: Crew, job: Job) -> Target:
         raise UnknownError(
             f"no board is known to be device {device.uuid[:8]}", remedy="power its board and wait until it is found"
         )
-    located = crew.discovery.locate(device.key)
-    if located is None:
+    here = crew.discovery.boards.get(device.key)
+    if here is None:
         raise UnknownError(
             f"the board of {device.name or device.local_id} is not heard", remedy="power it and bring it into range"
         )
+    located = _alone(here)
     return Target(located, crew.drivers[located.board_type], device, crew.config_of(device))
 
 
 def _heard_as(crew: Crew, word: str) -> DiscoveredBoard | None:
-    boards = [seen.board for seen in crew.discovery.boards.values()]
-    return next((board for board in boards if word in (board.local_id, board.name)), None)
+    here = [seen for seen in crew.discovery.boards.values() if is_called(seen.board, word)]
+    if len(here) > 1:
+        raise UsageError(
+            f"{len(here)} boards are called {word!r}", remedy="name one: " + ", ".join(seen.board.name for seen in here)
+        )
+    return _alone(here[0]) if here else None
+
+
+def _alone(here: Seen) -> DiscoveredBoard:
+    """The board, if it is the only one that answers to its id: nobody can tell which of two was meant."""
+    if here.rivals:
+        raise BusyError(
+            f"more than one board answers to the id {here.board.local_id} (also at {', '.join(here.rivals)})",
+            remedy="switch off all but one, or name the one that is meant by its address",
+            reason="rivals",
+        )
+    return here.board
 
 
 def _at_address(crew: Crew, word: str) -> DiscoveredBoard | None:
-    return next((board for driver in crew.drivers.values() if (board := driver.at_address(word))), None)
+    board = next((board for driver in crew.drivers.values() if (board := driver.at_address(word))), None)
+    if board is not None and crew.reach.loopback_only:
+        refuse_unless_simulated(board, word)
+    return board
+
+
+def refuse_unless_simulated(board: DiscoveredBoard, word: str) -> None:
+    """Refuse a board at an address beyond this machine, for a world in which nothing real is touched.
+
+    Raises:
+        UsageError: it is beyond.
+    """
+    if board.radio is Radio.WIFI and not all(map(_is_loopback, board.addresses)):
+        raise UsageError(f"{word} is a real address", remedy="a simulated world has only this machine's own")
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def _config_for(crew: Crew, board: DiscoveredBoard) -> Mapping[str, str]:
@@ -110,9 +149,8 @@ async def _flash(crew: Crew, job: Job, target: Target, listener: Listener) -> No
             if target.device is None:
                 await journal.end(Outcome.SUCCEEDED, proof=proof)
             else:
-                commit = version if version is not None and COMMIT.fullmatch(version) else None
                 held = target.device.target_commit if job.hold else None
-                await journal.succeed(target.device.uuid, proof=proof, commit=commit, held_target=held)
+                await journal.succeed(target.device.uuid, proof=proof, commit=commit_of(version), held_target=held)
                 crew.device_log.write(target.device.uuid, f"Flashed by hand with {job.file_name or 'a file'} ({proof})")
     finally:
         crew.live.pop(target.key, None)
@@ -123,11 +161,11 @@ async def _flash(crew: Crew, job: Job, target: Target, listener: Listener) -> No
 
 
 def _what_follows(target: Target, *, hold: bool) -> str:
-    if target.device is None or target.device.target_commit is None:
+    if target.device is None or target.device.wanted_commit is None:
         return ""
     if hold:
         return "it is left alone until its target changes"
-    return f"the gateway will put {target.device.target_commit[:8]} back; --hold keeps it from that"
+    return f"the gateway will put {short(target.device.wanted_commit)} back; --hold keeps it from that"
 
 
 def _read_firmware(crew: Crew, job: Job, target: Target) -> Firmware:

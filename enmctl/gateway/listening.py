@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from enmctl.errors import EnmError, SourceAwayError
+from enmctl.errors import EnmError, FleetError, SourceAwayError
 from enmctl.gateway.signals import Signals
 from enmctl.models import Desired
 from enmctl.settings import Settings
@@ -88,13 +88,17 @@ class Listening:
         now = asyncio.get_running_loop().time()
         self._away_since = now if self._away_since is None else self._away_since
         changed = self.problem is None or self.problem.reason != error.reason
+        is_due = self._said_at is None or now - self._said_at >= SAY_AGAIN
+        if isinstance(error, FleetError):  # a file that is wrong stays so until somebody changes it: said once
+            changed, is_due = self.problem is None or str(self.problem) != str(error), False
         self.problem = error
-        if self._said_at is None or now - self._said_at >= SAY_AGAIN or changed:
+        if is_due or changed:
             self._said_at = now
             since = now - self._away_since
             waited = f" (for {since:.0f} s now)" if since >= 1 else ""
             level = logging.INFO if isinstance(error, SourceAwayError) and not since else logging.WARNING
-            LOG.log(level, "no desired state%s: %s", waited, error)
+            what = "the last fleet file stays in force" if isinstance(error, FleetError) else "no desired state"
+            LOG.log(level, "%s%s: %s", what, waited, error)
 
     def _is_back(self) -> None:
         if self._away_since is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from enmctl.errors import UnknownError, UsageError
-from enmctl.models import Device
+from enmctl.models import Device, DiscoveredBoard
 
 SHORTEST_PREFIX = 4
 """Characters of a uuid that count as its beginning; fewer name a device by accident."""
@@ -45,3 +45,8 @@ def words_of(devices: Iterable[Device]) -> list[str]:
     for device in devices:
         words |= {word for word in (device.name, device.local_id) if word} or {device.uuid}
     return sorted(words)
+
+
+def is_called(board: DiscoveredBoard, word: str) -> bool:
+    """Whether a person may mean this board by a word: its id or address in any letter case, or one of its names."""
+    return word in (board.name, board.short_name) or word.casefold() == board.local_id.casefold()

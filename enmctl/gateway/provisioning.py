@@ -13,11 +13,11 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from enmctl.errors import EnmError, LostAnswerError, SourceAwayError, StoreError
 from enmctl.gateway.crew import Crew
-from enmctl.models import Application, BoardKey, Device, DiscoveredBoard, Pending
+from enmctl.models import Application, BoardKey, Device, DiscoveredBoard, ListedDevice, Pending
 from enmctl.store import Store
 
 LOG = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class Provisioning:
                 name=made.name,
                 target_commit=application.commit,
             )
-            return await self._finish(key, device)
+            return await self._finish(key, _as_listed(device, made.listed))
 
     async def _claim_listed(self, desk: _Desk, key: BoardKey, board: DiscoveredBoard) -> Device | None:
         """A listed device that this board must be, where there is one; None where one may be asked for."""
@@ -178,6 +178,18 @@ class Provisioning:
         LOG.info("board %s is now device %s (%s)", key.local_id, device.uuid[:8], device.name)
         self._crew.device_log.write(device.uuid, f"Provisioned as {device.name or device.uuid[:8]}")
         return device
+
+
+def _as_listed(device: Device, listed: ListedDevice | None) -> Device:
+    """A new device with what the source already says of it."""
+    if listed is None:
+        return device
+    return replace(
+        device,
+        target_commit=listed.target_commit,
+        target_config=listed.target_config,
+        target_environment=listed.target_environment,
+    )
 
 
 def _pending_of(store: Store, key: BoardKey) -> Pending | None:

@@ -13,6 +13,7 @@ from enmctl.gateway.control import Job, JobKind
 from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.instance import Instance
 from enmctl.gateway.jobs import find_target
+from enmctl.gateway.reach import OUTSIDE, Reach
 from enmctl.gateway.steward import Steward
 from enmctl.models import Step
 from enmctl.settings import Settings
@@ -23,7 +24,7 @@ Provision = Callable[[str, float], AsyncGenerator[Step, None]]
 
 
 @asynccontextmanager
-async def provisioner(settings: Settings, *, loopback_only: bool = False) -> AsyncGenerator[Provision]:
+async def provisioner(settings: Settings, *, reach: Reach = OUTSIDE) -> AsyncGenerator[Provision]:
     """What makes devices of boards while the context lasts; nothing is updated meanwhile.
 
     Raises:
@@ -32,7 +33,7 @@ async def provisioner(settings: Settings, *, loopback_only: bool = False) -> Asy
     """
     with Instance.hold(settings.database):
         source = open_source(settings, board_types())
-        async with assembled(settings, source, drivers(settings), loopback_only=loopback_only) as gateway:
+        async with assembled(settings, source, drivers(settings), reach=reach) as gateway:
             await gateway.relist()
             await gateway.crew.discovery.start()
             gateway.crew.gate.open()

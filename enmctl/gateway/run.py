@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -16,11 +16,13 @@ from enmctl.errors import BusyError, ExitCode, SourceError
 from enmctl.gateway.actions import Configure, Meet, Provision, Record, Restart, Update
 from enmctl.gateway.api.server import ApiServer, check_exposure
 from enmctl.gateway.assembly import assembled
-from enmctl.gateway.decide import is_on_target
+from enmctl.gateway.decide import is_on_target, needs_configuring
 from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.instance import Instance
+from enmctl.gateway.reach import OUTSIDE, Reach
+from enmctl.gateway.rollout import has_failed
 from enmctl.gateway.steward import Steward, pause_left
-from enmctl.models import Device
+from enmctl.models import BoardKey, Device
 from enmctl.settings import Settings
 from enmctl.sources.installed import open_source
 from enmctl.store import Store
@@ -41,18 +43,19 @@ class Running:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, loopback_only: bool = False) -> AsyncGenerator[Running]:
+async def running(settings: Settings, *, reach: Reach = OUTSIDE) -> AsyncGenerator[Running]:
     """A whole gateway at work; leaving ends it in order.
 
     Raises:
         BusyError: another gateway has the database, or the API's port is taken.
+        FleetError: desired state is in a file, and that is broken.
         SettingError: the API would be open to the network.
         StoreError: the database cannot be used.
     """
     check_exposure(settings)
     with Instance.hold(settings.database) as instance:
         source = open_source(settings, board_types())
-        async with assembled(settings, source, drivers(settings), loopback_only=loopback_only) as gateway:
+        async with assembled(settings, source, drivers(settings), reach=reach) as gateway:
             steward = Steward(gateway)
             async with ApiServer(steward, settings) as api:
                 steward.api_address = api.address
@@ -85,13 +88,13 @@ async def _turned(gateway: Gateway) -> AsyncGenerator[None]:
         await gateway.say_farewell()
 
 
-async def run(settings: Settings, *, loopback_only: bool = False) -> None:
+async def run(settings: Settings, *, reach: Reach = OUTSIDE) -> None:
     """Run until SIGTERM or Ctrl-C, then end at a safe point.
 
     What is there by then is kept from the garbage collector, which else walks it again and again for nothing: it stays
     until the end. This is for a process that does nothing else.
     """
-    async with _stop_asked() as stop, running(settings, loopback_only=loopback_only):
+    async with _stop_asked() as stop, running(settings, reach=reach):
         gc.collect()
         gc.freeze()
         await stop.wait()
@@ -116,7 +119,7 @@ async def _stop_asked() -> AsyncGenerator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-async def run_once(settings: Settings, *, loopback_only: bool = False) -> ExitCode:
+async def run_once(settings: Settings, *, reach: Reach = OUTSIDE) -> ExitCode:
     """One bounded pass from nothing: listen, decide, carry it all out, report. SIGTERM and Ctrl-C end it as ``run``.
 
     Returns:
@@ -129,7 +132,7 @@ async def run_once(settings: Settings, *, loopback_only: bool = False) -> ExitCo
     """
     loop = asyncio.get_running_loop()
     async with _stop_asked() as stop:
-        working = loop.create_task(_pass(settings, loopback_only=loopback_only), name="pass")
+        working = loop.create_task(_pass(settings, reach), name="pass")
         stopping = loop.create_task(stop.wait(), name="stop-asked")
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -143,10 +146,10 @@ async def run_once(settings: Settings, *, loopback_only: bool = False) -> ExitCo
             await asyncio.gather(working, stopping, return_exceptions=True)
 
 
-async def _pass(settings: Settings, *, loopback_only: bool) -> ExitCode:
+async def _pass(settings: Settings, reach: Reach) -> ExitCode:
     with Instance.hold(settings.database):
         source = open_source(settings, board_types())
-        async with assembled(settings, source, drivers(settings), loopback_only=loopback_only) as gateway:
+        async with assembled(settings, source, drivers(settings), reach=reach) as gateway:
             if await gateway.crew.store.call(pause_left, gateway.crew.now()):
                 raise BusyError("the gateway is paused", remedy="go on with: enmctl resume", reason="paused")
             if (locked := gateway.crew.lock.foreign()) is not None:
@@ -232,23 +235,48 @@ def _is_work(gateway: Gateway, action: object) -> bool:
 
 
 async def _verdict(gateway: Gateway) -> ExitCode:
-    devices = await gateway.crew.store.call(Store.devices)
-    boards = {device.key for device in devices}
-    if any(_has_failed(device) for device in devices):
+    """How the pass went, with a line for each device that is not as it should be."""
+    crew = gateway.crew
+    devices = await crew.store.call(Store.devices)
+    failed = [device for device in devices if _has_failed(device)]
+    for device in failed:
+        name = device.name or device.local_id
+        LOG.error("%s could not be brought to %s; why, tells: enmctl history %s", name, _target(device), name)
+    remaining = [device for device in devices if device.local_id is not None and device not in failed]
+    remaining = [device for device in remaining if not is_on_target(device) or needs_configuring(device)]
+    for device in remaining:
+        what = "has not its config and environment of" if is_on_target(device) else "is not on"
+        LOG.warning("%s %s target %s", device.name or device.local_id, what, _target(device))
+    strangers = _strangers(gateway, devices)
+    for key in strangers:
+        LOG.warning("board %s of application %d is no device yet", key.local_id, key.application_id)
+    if not crew.teller.is_idle:
+        LOG.warning("the source was not told of all devices; the next run tells it")
+    if failed:
         return ExitCode.BOARD
-    strangers = [
-        key
-        for key, seen in gateway.crew.discovery.boards.items()
-        if key not in boards and key.application_id in gateway.crew.desired.applications and seen.online
-    ]
-    late = [device for device in devices if device.local_id is not None and not is_on_target(device)]
-    for device in late:
-        LOG.warning("%s is not on target %s", device.name or device.local_id, (device.target_commit or "")[:8])
-    return ExitCode.REMAINS if late or strangers else ExitCode.DONE
+    if remaining or strangers or not crew.teller.is_idle:
+        return ExitCode.REMAINS
+    LOG.info("all is on target (devices: %d)", sum(device.local_id is not None for device in devices))
+    return ExitCode.DONE
+
+
+def _strangers(gateway: Gateway, devices: Sequence[Device]) -> list[BoardKey]:
+    """The boards of known applications that are here and are no devices."""
+    known = {device.key for device in devices}
+    applications = gateway.crew.desired.applications
+    boards = gateway.crew.discovery.boards.items()
+    return [key for key, seen in boards if seen.online and key not in known and key.application_id in applications]
+
+
+def _target(device: Device) -> str:
+    return (device.target_commit or "none")[:8]
 
 
 def _has_failed(device: Device) -> bool:
-    return device.failures > 0 and device.failed_target == device.target_commit and not is_on_target(device)
+    """Whether a device could not be brought to what it should run, or went back from there."""
+    if device.failures > 0 and device.failed_target == device.wanted_commit and not is_on_target(device):
+        return True
+    return has_failed(device, device.target_commit) and not (is_on_target(device) and device.pin is None)
 
 
 def _let_all_try(store: Store) -> None:

@@ -9,7 +9,7 @@ import random
 from enmctl.errors import EnmError, OfflineError, SourceGoneError, UnknownError
 from enmctl.gateway.crew import Crew
 from enmctl.gateway.decide import full_report
-from enmctl.models import BoardKey, Device, DiscoveredBoard
+from enmctl.models import BoardKey, Device, DiscoveredBoard, short
 from enmctl.store import Store
 
 LOG = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ async def set_back(crew: Crew, uuid: str, commit: str | None, error: EnmError) -
         "%s (%s) is not on %s: %s; %s",
         device.name or device.local_id,
         uuid[:8],
-        (commit or "its configuration")[:8],
+        short(commit) or "its configuration",
         error,
         "it waits for another target" if error.permanent else f"it is tried again in {delay:.0f} s",
     )

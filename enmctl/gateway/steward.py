@@ -16,6 +16,8 @@ from enmctl.gateway.control import DeviceView, Hook, Job
 from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.jobs import find_target, work_of
 from enmctl.gateway.naming import find_device
+from enmctl.gateway.planning import Planned, planned
+from enmctl.gateway.rolling_back import asked_for
 from enmctl.models import Device, DeviceStatus, GatewayStatus, Stage, Step
 from enmctl.store import Store
 from enmctl.store.rows import DeviceColumns
@@ -34,6 +36,7 @@ class Steward:
         self._crew = gateway.crew
         self._current = GatewayStatus.PAUSED
         self._target = GatewayStatus.RUNNING
+        self._paused_by = ""
         self._changing = asyncio.Lock()
         self._pausing: asyncio.Task[None] | None = None
         self._resume_at: asyncio.TimerHandle | None = None
@@ -50,11 +53,17 @@ class Steward:
         """What was asked for last."""
         return self._target
 
+    @property
+    def paused_by(self) -> str:
+        """Who asked for the pause."""
+        return self._paused_by if self._target is GatewayStatus.PAUSED else ""
+
     async def begin(self) -> None:
         """Take up where the last run was: paused or not. A radio that cannot be used is logged."""
         if (left := await self._crew.store.call(pause_left, self._crew.now())) > 0:
             self._crew.gate.close()
             self._target = GatewayStatus.PAUSED
+            self._paused_by = await self._crew.store.call(_kept_name)
             self._resume_in(None if left == math.inf else left)
             LOG.info("paused, as it was before; go on with: enmctl resume")
             return
@@ -68,10 +77,11 @@ class Steward:
             self._pausing.cancel()
             await asyncio.gather(self._pausing, return_exceptions=True)
 
-    async def set_target_status(self, status: GatewayStatus, *, seconds: float | None = None) -> None:
+    async def set_target_status(self, status: GatewayStatus, *, seconds: float | None = None, by: str = "") -> None:
         """Pause (for so many seconds, or until told otherwise) or go on; survives a restart."""
         async with self._changing:
-            await self._crew.store.call(_keep_status, status, self._crew.now(), seconds)
+            await self._crew.store.call(_keep_status, status, self._crew.now(), seconds, by)
+            self._paused_by = by
             self._resume_in(seconds if status is GatewayStatus.PAUSED else None)
             self._target = status
             if status is GatewayStatus.PAUSED:
@@ -196,6 +206,29 @@ class Steward:
         async for step in _told(news):
             yield step
 
+    async def plan(self) -> list[Planned]:
+        """What a pass would do now, and why; touches nothing."""
+        actions = await self._gateway.plan()
+        devices = await self._crew.store.call(Store.devices, deleted=None)
+        return planned(actions, devices, self._crew.desired)
+
+    async def roll_back(self, word: str, *, application: bool, clear: bool) -> list[str]:
+        """Have a device, or all of an application, go back to the last good firmware, or come forward again."""
+        devices = await self._crew.store.call(Store.devices)
+        changes = asked_for(devices, word, self._application_called(word) if application else None, clear=clear)
+        columns = [(change.device.uuid, change.columns) for change in changes]
+        await self._crew.store.call(Store.change_many, columns)
+        for change in changes:
+            self._crew.device_log.write(change.device.uuid, change.told)
+        self._crew.signals.wake()
+        return [change.told for change in changes]
+
+    def _application_called(self, word: str) -> int:
+        for application in self._crew.desired.applications.values():
+            if word in (str(application.id), application.name):
+                return application.id
+        raise UnknownError(f"the source has no application {word!r}", remedy="name it as the source does, or by its id")
+
     def turning(self) -> bool:
         """Whether the loop turns; says nothing of the outside."""
         return self._gateway.turning()
@@ -213,8 +246,10 @@ class Steward:
             "api": self.api_address,
             "currentStatus": self._current,
             "targetStatus": self._target,
+            "pausedBy": self.paused_by or None,
             "source": {
                 "name": crew.source.name,
+                "address": getattr(crew.source, "address", None),
                 "heard": self._gateway.listening.has_heard,
                 "problem": None if problem is None else str(problem),
             },
@@ -261,7 +296,12 @@ def pause_left(store: Store, now: float) -> float:
     return min(max(0.0, float(until) - now), math.inf if seconds is None else float(seconds))
 
 
-def _keep_status(store: Store, status: GatewayStatus, now: float, seconds: float | None) -> None:
+def _kept_name(store: Store) -> str:
+    return store.meta("paused_by") or ""
+
+
+def _keep_status(store: Store, status: GatewayStatus, now: float, seconds: float | None, by: str) -> None:
     store.set_meta("target_status", status)
+    store.set_meta("paused_by", by or None)
     store.set_meta("paused_for", None if seconds is None else str(seconds))
     store.set_meta("paused_until", None if seconds is None else str(now + seconds))

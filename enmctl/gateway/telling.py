@@ -84,6 +84,11 @@ class Teller:
         self.told.pop(uuid, None)
         self._waiting.pop(uuid, None)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be told."""
+        return self._idle.is_set()
+
     async def drained(self) -> None:
         """Wait until nothing waits to be told."""
         await self._idle.wait()

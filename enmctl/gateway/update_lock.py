@@ -49,6 +49,13 @@ class UpdateLock:
         """The lock file that somebody else holds, None where nobody does."""
         return next((str(path) for path in self._paths() if path not in self._held and _is_there(path)), None)
 
+    async def is_ours(self) -> bool:
+        """Whether a lock is there that this gateway or one of its commands took."""
+        for path in self._paths():
+            if await self._store.call(Store.knows_lock, _read(path)):
+                return True
+        return False
+
     async def clear_leftovers(self) -> None:
         """Remove the locks that an earlier run of this gateway left; anybody else's stay."""
         for path in self._paths():
@@ -93,8 +100,10 @@ class UpdateLock:
             try:
                 taken = _create(path, self._id)
             except OSError as error:
-                self._say_unusable(path, error)
-                continue
+                taken = False
+                if not _is_there(path):
+                    self._say_unusable(path, error)
+                    continue
             if taken:
                 self._held.append(path)
                 continue

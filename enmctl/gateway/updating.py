@@ -16,10 +16,12 @@ from enmctl.errors import (
     EnmError,
     SourceGoneError,
     TransferError,
+    UnsettledError,
 )
 from enmctl.gateway.attempts import attempt
 from enmctl.gateway.configuring import configure
 from enmctl.gateway.crew import Crew
+from enmctl.gateway.rollout import closed
 from enmctl.gateway.showing import Showing, nobody
 from enmctl.gateway.standing import board_of, device_of, set_back, settle
 from enmctl.models import (
@@ -30,7 +32,9 @@ from enmctl.models import (
     Proof,
     Stage,
     Step,
+    short,
 )
+from enmctl.store import Store
 
 LOG = logging.getLogger(__name__)
 
@@ -55,7 +59,9 @@ async def update(crew: Crew, uuid: str, key: BoardKey, commit: str) -> None:
                 return
             except EnmError as error:
                 crew.watcher.failed(key, error)
-                crew.device_log.write(uuid, f"Update to {commit[:8]} failed: {error}", level="error")
+                crew.device_log.write(uuid, f"Update to {short(commit)} failed: {error}", level="error")
+                if isinstance(error, UnsettledError):
+                    await crew.store.call(Store.doubt_commit, uuid, commit)
                 if error.permanent or not left or isinstance(error, SourceGoneError):
                     await set_back(crew, uuid, commit, error)
                     return
@@ -69,8 +75,8 @@ async def _attempt_update(crew: Crew, uuid: str, key: BoardKey, commit: str) -> 
     async with attempt(crew, AttemptKind.UPDATE, key, uuid, commit) as journal:
         device = await device_of(crew, uuid)
         showing = Showing(crew, uuid, key, journal, nobody)
-        crew.device_log.write(uuid, f"Update to {commit[:8]} begins")
-        LOG.info("%s (%s) is to run %s", device.name or device.local_id, uuid[:8], commit[:8])
+        crew.device_log.write(uuid, f"Update to {short(commit)} begins")
+        LOG.info("%s (%s) is to run %s", device.name or device.local_id, uuid[:8], short(commit))
         board = board_of(crew, key)
         config = crew.config_of(device)
         answer = await crew.drivers[board.board_type].ask(board, config)
@@ -84,8 +90,8 @@ async def _attempt_update(crew: Crew, uuid: str, key: BoardKey, commit: str) -> 
         await journal.succeed(uuid, proof=proof, commit=commit, held_target=None)
         crew.discovery.confirm(key, version)
         crew.watcher.step(key, Step(Stage.DONE, proof=proof, version=version))
-        crew.device_log.write(uuid, f"Update to {commit[:8]} done ({proof})")
-        LOG.info("%s (%s) runs %s now (%s)", device.name or device.local_id, uuid[:8], commit[:8], proof)
+        crew.device_log.write(uuid, f"Update to {short(commit)} done ({proof})")
+        LOG.info("%s (%s) runs %s now (%s)", device.name or device.local_id, uuid[:8], short(commit), proof)
     await configure(crew, uuid, key)
     await settle(crew, uuid)
 
@@ -127,15 +133,17 @@ async def transfer(
     """
     driver = crew.drivers[board.board_type]
     await showing.show(Step(Stage.QUEUED))
-    async with crew.workers.place(driver.radio) as give_back:
-        if wanted is not None and (await device_of(crew, wanted[0])).target_commit != wanted[1]:
-            raise SupersededError(f"{wanted[1][:8]} is not the target any more")
+    async with crew.workers.place(driver.radio) as place:
+        if wanted is not None:
+            _check_still_wanted(crew, await device_of(crew, wanted[0]), wanted[1])
         limit = crew.settings.update_timeout
         try:
             async with asyncio.timeout(limit), aclosing(driver.update(board, firmware, config)) as steps:
                 async for step in steps:
-                    if step.stage not in (Stage.CHECKING, Stage.TRANSFERRING):
-                        await give_back()
+                    if step.stage in (Stage.CHECKING, Stage.TRANSFERRING):
+                        await place.take()
+                    else:
+                        await place.give_back()
                     if step.proof is not None:
                         return step.proof, step.version
                     await showing.show(step)
@@ -144,3 +152,11 @@ async def transfer(
                 f"{board.name} was not done after {limit:g} s", remedy="it is tried again later", reason="timeout"
             ) from None
     raise BoardError(f"the driver of {board.board_type} ended without a result", reason="bug")
+
+
+def _check_still_wanted(crew: Crew, device: Device, commit: str) -> None:
+    """Call an update off, before its first byte, that is not what would be decided now."""
+    if device.wanted_commit != commit:
+        raise SupersededError(f"{short(commit)} is not the target any more")
+    if problem := closed(crew.desired, device, crew.now()):
+        raise SupersededError(problem, reason="window-closed")

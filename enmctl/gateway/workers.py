@@ -48,6 +48,51 @@ class Gate:
             raise BusyError("the gateway is paused", remedy="go on with: enmctl resume", reason="paused")
 
 
+class HeldPlace:
+    """A place on a radio, with the update lock, as one worker holds it while its transfer moves bytes."""
+
+    def __init__(
+        self, places: asyncio.Semaphore, lock: UpdateLock, gate: Gate, transferring: set[asyncio.Task[Any] | None]
+    ) -> None:
+        self._places = places
+        self._lock = lock
+        self._gate = gate
+        self._transferring = transferring
+        self._worker = asyncio.current_task()
+        self._is_held = False
+
+    async def take(self) -> None:
+        """Wait for a place and for the lock; does nothing where both are held.
+
+        Raises:
+            BusyError: the gate was closed meanwhile.
+        """
+        if self._is_held:
+            return
+        await self._places.acquire()
+        try:
+            self._gate.check()
+            await self._lock.acquire()
+        except BaseException:
+            self._places.release()
+            raise
+        self._is_held = True
+        self._transferring.add(self._worker)
+        try:
+            self._gate.check()
+        except BaseException:
+            await self.give_back()
+            raise
+
+    async def give_back(self) -> None:
+        """Let others have the place; does nothing where it is not held."""
+        if self._is_held:
+            self._is_held = False
+            self._transferring.discard(self._worker)
+            self._places.release()
+            await self._lock.release()
+
+
 class Workers:
     """The running workers.
 
@@ -88,33 +133,14 @@ class Workers:
         return True
 
     @asynccontextmanager
-    async def place(self, radio: Radio) -> AsyncGenerator[Callable[[], Coroutine[Any, Any, None]]]:
-        """Hold one of the radio's places, and the update lock; yields how to give both back early."""
-        semaphore = self._places[radio]
-        await semaphore.acquire()
-        held = True
-        worker = asyncio.current_task()
-
-        async def release() -> None:
-            nonlocal held
-            if held:
-                held = False
-                self._transferring.discard(worker)
-                semaphore.release()
-                await self._lock.release()
-
+    async def place(self, radio: Radio) -> AsyncGenerator[HeldPlace]:
+        """Hold one of the radio's places, and the update lock; both can be given back early, and taken again."""
+        held = HeldPlace(self._places[radio], self._lock, self._gate, self._transferring)
+        await held.take()
         try:
-            self._gate.check()
-            await self._lock.acquire()
-        except BaseException:
-            semaphore.release()
-            raise
-        try:
-            self._gate.check()
-            self._transferring.add(worker)
-            yield release
+            yield held
         finally:
-            await release()
+            await held.give_back()
 
     async def all_ended(self, seconds: float) -> None:
         """Wait until no worker runs; one that sends no byte yet after so many seconds is ended."""

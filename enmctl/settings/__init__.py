@@ -29,7 +29,7 @@ from enmctl.settings.kinds import (
     setting,
 )
 
-__all__ = ["DEFAULT_HOTSPOT", "NO_KEY", "Settings", "Variable", "data_directory", "variables"]
+__all__ = ["DEFAULT_HOTSPOT", "FLEET", "NO_KEY", "Settings", "Variable", "data_directory", "variables"]
 
 NO_KEY = "na"
 """The original's way to say that there is no API key."""
@@ -37,6 +37,9 @@ NO_KEY = "na"
 
 DEFAULT_HOTSPOT = "resin-hotspot"
 """The original's name of its hotspot, and its password, which everybody knows."""
+
+FLEET = "fleet"
+"""The source that reads a fleet file."""
 
 
 def _data_folder(name: str) -> Callable[[], Path]:
@@ -124,7 +127,7 @@ class Settings:
         default="1",
         unit="s",
         original=True,
-        meaning="The limit of one Bluetooth GATT operation; no effect yet, for no board type uses Bluetooth.",
+        meaning="The limit of one Bluetooth GATT operation.",
     )
     bluetooth_long_timeout: float = setting(
         "ENM_BLUETOOTH_LONG_TIMEOUT",
@@ -132,8 +135,8 @@ class Settings:
         default="10",
         unit="s",
         original=True,
-        meaning="The limit of a one-off Bluetooth scan, of a connect, and of the wait for an ordinary notification; "
-        "no effect yet.",
+        meaning="The limit of a one-off Bluetooth scan, of one try at a connection, and of the wait for an ordinary "
+        "notification.",
     )
     avahi_timeout: float = setting(
         "ENM_AVAHI_TIMEOUT",
@@ -234,6 +237,7 @@ class Settings:
     )
     balena_lock_file: Path = setting(
         "BALENA_APP_LOCK_PATH",
+        "RESIN_APP_LOCK_PATH",
         kind=PATH,
         default="/tmp/balena/updates.lock",  # noqa: S108 - the Supervisor's own place
         meaning="The update lock's newer name; used as well where its folder exists.",
@@ -242,7 +246,14 @@ class Settings:
         "ENM_SOURCE",
         kind=matching(r"[a-z0-9_-]+", "the name of an installed source, like supervisor"),
         default="supervisor",
-        meaning="Where desired state comes from.",
+        meaning="Where desired state comes from; with ENM_FLEET_FILE, fleet unless it is set.",
+    )
+    fleet_file: Path | None = setting(
+        "ENM_FLEET_FILE",
+        kind=PATH,
+        default="",
+        factory=lambda: None,
+        meaning="The fleet file, which says what should run where there is no Supervisor.",
     )
     api_host: str = setting(
         "ENM_API_HOST",
@@ -294,6 +305,42 @@ class Settings:
         kind=count(1, 64),
         default="4",
         meaning="How many transfers run at once over Wi-Fi.",
+    )
+    bluetooth_adapter: str = setting(
+        "ENM_BLUETOOTH_ADAPTER",
+        kind=matching(
+            r"hci[0-9]{1,3}|simulated:127\.0\.0\.1:[0-9]{1,5}", "an adapter like hci0, or simulated:127.0.0.1:PORT"
+        ),
+        default="",
+        factory=str,
+        meaning="The Bluetooth adapter; unset: the first that is switched on (Linux), or the machine's own.",
+    )
+    bluetooth_concurrency: int = setting(
+        "ENM_BLUETOOTH_CONCURRENCY",
+        kind=count(1, 16),
+        default="2",
+        meaning="How many transfers run at once over Bluetooth.",
+    )
+    bluetooth_scan_while_connected: bool = setting(
+        "ENM_BLUETOOTH_SCAN_WHILE_CONNECTED",
+        kind=FLAG,
+        default="on",
+        meaning="Off: while a Bluetooth board is connected no others are looked for, and its transfer has the air to "
+        "itself.",
+    )
+    bluetooth_power_cycle_after: int = setting(
+        "ENM_BLUETOOTH_POWER_CYCLE_AFTER",
+        kind=count(0, 1000),
+        default="5",
+        meaning="After so many failed Bluetooth connections in a row the adapter is switched off and on (Linux); "
+        "0: never.",
+    )
+    bluetooth_gone_after: float = setting(
+        "ENM_BLUETOOTH_GONE_AFTER",
+        kind=seconds(0.1),
+        default="30",
+        unit="s",
+        meaning="A Bluetooth board that is not heard for so long counts as offline.",
     )
     download_concurrency: int = setting(
         "ENM_DOWNLOAD_CONCURRENCY",
@@ -431,6 +478,8 @@ class Settings:
             spelling = next((spelling for spelling in variable.names if environment.get(spelling)), None)
             if spelling is not None:
                 values[name] = _parse(variable, spelling, environment[spelling])
+        if values.get("fleet_file") is not None:
+            values.setdefault("source", FLEET)
         return cls(**values)
 
 

@@ -5,7 +5,8 @@
     GET  /                     these lines
     GET  /state                applications, devices, boards and the Supervisor
     POST /push                 {"application": 511898}, and "size", "commit" or "assets": {"firmware.bin": "<base64>"}
-    POST /break                {"board": "1265892", "fault": "silent", "times": 1}
+    POST /break                {"board": "1265892", "fault": "silent", "times": 1}; a Bluetooth board: "link-lost" or
+                               "power-cut"
     POST /boards/{id}/power    {"on": false}
     POST /cloud                {"online": false}
     POST /supervisor           {"listening": false}, {"operation": "provision", "fault": "lost-answer", "times": 1} or
@@ -63,8 +64,8 @@ class ControlledWorld(Protocol):
     supervisor: SimulatedSupervisor
 
     @property
-    def boards(self) -> Mapping[str, Board]:
-        """The boards by their ids."""
+    def all_boards(self) -> Mapping[str, Board]:
+        """The boards of all radios by their ids."""
         ...
 
     def push(
@@ -239,9 +240,9 @@ class _Control:
 
     def _board(self, board_id: str) -> Board:
         try:
-            return self._world.boards[board_id]
+            return self._world.all_boards[board_id]
         except KeyError:
-            known = ", ".join(list(self._world.boards)[:20])
+            known = ", ".join(list(self._world.all_boards)[:20])
             raise UnknownError(f"there is no board {board_id!r}", remedy=f"take one of {known}") from None
 
     def _supervisor_state(self) -> Response:
@@ -267,7 +268,7 @@ def describe(world: ControlledWorld) -> dict[str, Any]:
             row.shown(supervisor.era) | {"markedForDeletion": row.marked_for_deletion, "settled": row.settled}
             for row in supervisor.devices.values()
         ],
-        "boards": [dict(board.describe()) for board in world.boards.values()],
+        "boards": [dict(board.describe()) for board in world.all_boards.values()],
     }
 
 

@@ -34,6 +34,12 @@ FLASH_SPEED = 100_000.0
 REBOOT_TIME = 3.0
 
 
+UNWELL = "-unwell"
+"""Firmware whose version ends so comes up, falls silent after a while, and starts again, over and over."""
+UNWELL_UP, UNWELL_AWAY = 3.0, 25.0
+"""Seconds for which it is there, and for which it is not."""
+
+
 class BoardState(StrEnum):
     """What a board is at."""
 
@@ -119,6 +125,7 @@ class SimulatedEsp8266(Esp8266Firmware):
         self.reboot_time = reboot_time
         self.state = BoardState.OFF
         self.boots = 0
+        self.unwell_times = UNWELL_UP, UNWELL_AWAY
         self._advertise = advertise
         self._mdns = mdns
         self._own_mdns: LoopbackMdns | None = None
@@ -286,8 +293,11 @@ class SimulatedEsp8266(Esp8266Firmware):
                     return
                 await self._come_up()
                 assert self._reset is not None  # noqa: S101 - a board that is up has one
-                reset = await self._reset
+                reset = await self._reset_or_relapse(self._reset)
                 await self._go_down()
+                if reset is None:
+                    boot_time = self.unwell_times[1]
+                    continue
                 self.firmware = reset.image or self.firmware
                 if not reset.returns:
                     self._become(BoardState.DOWN)
@@ -297,6 +307,17 @@ class SimulatedEsp8266(Esp8266Firmware):
                 boot_time = self.reboot_time
         finally:
             self._changes.changed()
+
+    async def _reset_or_relapse(self, reset: asyncio.Future[Reset]) -> Reset | None:
+        """What restarts the board; None where its firmware is not well and falls silent, which no upload meets."""
+        if not self.fw.endswith(UNWELL):
+            return await reset
+        while True:
+            try:
+                return await asyncio.wait_for(asyncio.shield(reset), self.unwell_times[0])
+            except TimeoutError:
+                if not self.uploading and not reset.done():
+                    return None
 
     async def _come_up(self) -> None:
         assert self._place is not None  # noqa: S101 - start() takes the place

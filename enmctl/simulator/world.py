@@ -16,18 +16,23 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from enmctl.errors import UnknownError, UsageError
+from enmctl.gateway.reach import ON_LOOPBACK, Reach
 from enmctl.radio.mdns import LOOPBACK
 from enmctl.settings import NO_KEY
-from enmctl.simulator.control import control_app, describe
+from enmctl.simulator.control import Board, control_app, describe
 from enmctl.simulator.esp8266 import SimulatedEsp8266
 from enmctl.simulator.filling import fill_from
 from enmctl.simulator.images import esp8266_image
 from enmctl.simulator.mdns import LoopbackMdns
 from enmctl.simulator.serving import Listener
 from enmctl.simulator.supervisor import SimulatedSupervisor
+
+if TYPE_CHECKING:
+    from enmctl.simulator.bluetooth.living import LivingBoard
+    from enmctl.simulator.bluetooth.neighbourhood import Neighbourhood
 
 FIRMWARE_SIZE = 256 * 1024
 """Bytes of a made-up release."""
@@ -36,7 +41,13 @@ BOARDS = 3
 """Boards of each application where no other number is given."""
 
 BOARD_TYPE = "esp8266"
-"""The one board type that can be simulated."""
+"""The board type of an application where no other is named."""
+
+BLUETOOTH_TYPES = ("microbit", "nrf51822dk")
+"""The board types that are simulated over Bluetooth, which the extra ``simulator`` brings."""
+
+BLUETOOTH_FIRMWARE_SIZE = 32 * 1024
+"""Bytes of a made-up release for one of them: they take some 10 KiB a second."""
 
 _COMMIT_BYTES = 20
 _LEAST_APPLICATION = 100_000
@@ -63,11 +74,15 @@ class World:
         board_options: for every board, see ``SimulatedEsp8266``.
         api_port: where the gateway's HTTP API will be; 0 picks a port that is free now.
         control_port: where the world is driven; 0 takes a free one.
+        bluetooth: whether there is an air for Bluetooth boards; by itself where an application is for such.
+        bluetooth_firmware_size: bytes of a release for Bluetooth boards.
         supervisor_options: for the Supervisor, see ``SimulatedSupervisor``.
 
     Attributes:
         supervisor: the Supervisor with its cloud.
-        boards: the boards by their ids; one whose id is taken, by its name.
+        boards: the boards on the network by their ids; one whose id is taken, by its name.
+        bluetooth_boards: the boards on the air by their addresses.
+        neighbourhood: the air, None where there is none.
         api_port: where hooks look for the gateway.
     """
 
@@ -81,12 +96,16 @@ class World:
         board_options: Mapping[str, Any] | None = None,
         api_port: int = 0,
         control_port: int = 0,
+        bluetooth: bool = False,
+        bluetooth_firmware_size: int = BLUETOOTH_FIRMWARE_SIZE,
         **supervisor_options: Any,
     ) -> None:
         self.api_port = api_port
         self.supervisor = SimulatedSupervisor(**supervisor_options)
         self.boards: dict[str, SimulatedEsp8266] = {}
-        self._applications = [SimulatedApplication(*each) for each in applications or [_any_application()]]
+        self.bluetooth_boards: dict[str, LivingBoard] = {}
+        self.neighbourhood: Neighbourhood | None = None
+        self._applications = [SimulatedApplication(*each) for each in applications or [any_application()]]
         self._boards_per_application = boards_per_application
         self._firmware_size = firmware_size
         self._release_at_start = release_at_start
@@ -95,17 +114,25 @@ class World:
         self._mdns = LoopbackMdns()
         self._control = Listener(control_app(self), port=control_port)
         self._stack = AsyncExitStack()
+        self._bluetooth = bluetooth
+        self._bluetooth_firmware_size = bluetooth_firmware_size
         for application in self._applications:
-            if application.board_type != BOARD_TYPE:
+            if application.board_type not in (BOARD_TYPE, *BLUETOOTH_TYPES):
                 raise UsageError(
-                    f"boards of type {application.board_type!r} cannot be simulated", remedy=f"take {BOARD_TYPE}"
+                    f"boards of type {application.board_type!r} cannot be simulated",
+                    remedy=f"take one of {', '.join((BOARD_TYPE, *BLUETOOTH_TYPES))}",
                 )
+            self._bluetooth |= application.board_type in BLUETOOTH_TYPES
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._mdns)
             await stack.enter_async_context(self.supervisor)
             await stack.enter_async_context(self._control)
+            if self._bluetooth:
+                from enmctl.simulator.bluetooth.neighbourhood import Neighbourhood
+
+                self.neighbourhood = await stack.enter_async_context(Neighbourhood())
             self.api_port = self.api_port or _free_port()
             self.supervisor.hook_address = f"http://{LOOPBACK}:{self.api_port}/v1/devices/"
             for application in self._applications:
@@ -116,8 +143,11 @@ class World:
             self._stack = stack.pop_all()
         try:
             for application in self._applications:
-                for _ in range(self._boards_per_application):
-                    await self.add_board(application.id)
+                for number in range(self._boards_per_application):
+                    if application.board_type == BOARD_TYPE:
+                        await self.add_board(application.id)
+                    else:
+                        await self.add_bluetooth_board(application.id, number=number)
         except BaseException:
             await self._stack.aclose()
             raise
@@ -146,6 +176,39 @@ class World:
         self.boards[board.name if board.local_id in self.boards else board.local_id] = board
         return board
 
+    async def add_bluetooth_board(self, app_id: int, *, number: int = 0, **options: Any) -> LivingBoard:
+        """Switch on one more Bluetooth board of an application: a micro:bit V1 or V2 by turns, as ``number`` goes.
+
+        ``options`` are those of ``Neighbourhood.add``.
+        """
+        from enmctl.simulator.bluetooth.neighbourhood import breed_of
+
+        board_type = next(each.board_type for each in self._applications if each.id == app_id)
+        breed = options.pop("breed", None) or breed_of(board_type, number)
+        return await self.add_to_air(breed, options.pop("serial", None), application_id=app_id, **options)
+
+    async def add_to_air(self, breed: str, serial: int | None = None, **options: Any) -> LivingBoard:
+        """Switch on one more Bluetooth board, of an application or none; see ``Neighbourhood.add``.
+
+        Raises:
+            UsageError: the world has no air.
+        """
+        if self.neighbourhood is None:
+            raise UsageError("this world has no Bluetooth", remedy="make it with bluetooth=True")
+        board = await self.neighbourhood.add(breed, serial or 1 + secrets.randbelow(_CHIPS - 1), **options)
+        self.bluetooth_boards[board.local_id] = board
+        return board
+
+    @property
+    def all_boards(self) -> Mapping[str, Board]:
+        """The boards of all radios by their ids."""
+        return {**self.boards, **self.bluetooth_boards}
+
+    @property
+    def reach(self) -> Reach:
+        """What reaches this world in this program, and nothing beyond."""
+        return ON_LOOPBACK if self.neighbourhood is None else self.neighbourhood.reach
+
     def push(
         self,
         app_id: int,
@@ -171,9 +234,19 @@ class World:
         commit = commit or secrets.token_hex(_COMMIT_BYTES)
         if assets is None:
             self._releases += 1
-            image = esp8266_image(fw=commit, size=self._firmware_size if size is None else size, seed=self._releases)
-            assets = {"firmware.bin": image}
+            assets = self._made_up(app_id, commit, size)
         return self.supervisor.push(app_id, assets, commit)
+
+    def _made_up(self, app_id: int, commit: str, size: int | None) -> Mapping[str, bytes]:
+        """The members of a release's asset, for the boards that the application is for."""
+        board_type = next((each.board_type for each in self._applications if each.id == app_id), BOARD_TYPE)
+        if board_type == BOARD_TYPE:
+            size = self._firmware_size if size is None else size
+            return {"firmware.bin": esp8266_image(fw=commit, size=size, seed=self._releases)}
+        from enmctl.simulator.bluetooth.neighbourhood import asset
+
+        size = self._bluetooth_firmware_size if size is None else size
+        return asset(board_type, app_id, commit, size=size, seed=self._releases)
 
     def environment(self, folder: Path) -> dict[str, str]:
         """The variables with which a gateway works in this world, and keeps all it has in ``folder``.
@@ -191,6 +264,7 @@ class World:
             "ENM_API_PORT": str(self.api_port),
             "ENM_MDNS_INTERFACES": LOOPBACK,
             "ENM_HOTSPOT": "off",
+            "ENM_BLUETOOTH_ADAPTER": "" if self.neighbourhood is None else self.neighbourhood.adapter,
         }
 
     def fill(self, database: Path, count: int, app_id: int | None = None) -> int:
@@ -211,9 +285,9 @@ class World:
         return local_id
 
 
-def _any_application() -> SimulatedApplication:
+def any_application(name: str = "greenhouse", board_type: str = BOARD_TYPE) -> SimulatedApplication:
     """An application that no other world on this machine is likely to have: all hear the same multicast."""
-    return SimulatedApplication(_LEAST_APPLICATION + secrets.randbelow(_APPLICATIONS), "greenhouse")
+    return SimulatedApplication(_LEAST_APPLICATION + secrets.randbelow(_APPLICATIONS), name, board_type)
 
 
 def _free_port() -> int:

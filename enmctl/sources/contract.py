@@ -21,6 +21,10 @@ class Source(Protocol):
     """Where the gateway learns what should run, and whom it tells what does.
 
     Every method raises only errors of ``enmctl.errors`` (mostly ``SourceError`` and its kin) and bounds every wait.
+    It may have more: ``complaints``, a list of lines that are said once each after a ``fetch``; ``address``, what
+    people know it by; ``async check()``, called once after entering, which raises what only a person can put right, and
+    then the gateway does not start; and ``watch(changed)``, called once after that, which has ``changed()`` called
+    whenever ``fetch`` would bring something new.
     """
 
     name: str

@@ -14,9 +14,21 @@ from enmctl.store.tables import Tables
 _PRUNED_EACH: Final = 64
 """Old attempts are looked for once in so many new ones."""
 
-_NO_FAILURES: Final = DeviceColumns(
-    failures=0, failed_target=None, failed_permanently=False, failed_at=None, retry_at=None
-)
+_KEEP_GOOD: Final = """
+    UPDATE devices SET
+        good_commit = CASE WHEN "commit" IS NOT NULL AND "commit" IS NOT ? AND good_commit IS NOT ?
+                           THEN "commit" ELSE good_commit END,
+        commit_at = ?
+    WHERE uuid = ?
+"""
+"""A device that goes back to its last good commit has no other: what it comes from is what it could not stay on."""
+
+_DOUBT: Final = """
+    UPDATE devices SET
+        good_commit = CASE WHEN good_commit IS ? THEN good_commit ELSE "commit" END,
+        "commit" = NULL
+    WHERE uuid = ? AND "commit" IS NOT NULL
+"""
 
 
 class AttemptJournal(Tables):
@@ -94,14 +106,25 @@ class AttemptJournal(Tables):
     ) -> bool:
         """End an attempt well, and in the same transaction take note of it in the device's row.
 
-        The device's failures are forgotten, and ``columns`` (``commit`` above all) are set. False where the device is
-        gone; the attempt has ended all the same.
+        The device's failures are forgotten, and ``columns`` (``commit`` above all) are set; another commit that it ran
+        before is kept as its last good one. False where the device is gone; the attempt has ended all the same.
         """
         ended = {"outcome": Outcome.SUCCEEDED, "ended_at": ended_at, "proof": proof}
         with self.writing() as database:
             sql, values = _update(attempt_id, ended if sent is None else {**ended, "sent": sent})
             database.execute(sql, values)
-            return update_device(database, uuid, {**_NO_FAILURES, **columns})
+            if "commit" in columns:
+                new = rows.cell(columns["commit"])
+                database.execute(_KEEP_GOOD, [new, new, ended_at, rows.cell(uuid)])
+            return update_device(database, uuid, {**rows.NO_FAILURES, **columns})
+
+    def doubt_commit(self, uuid: str, tried: str) -> None:
+        """Note that it is not known any more what a device runs that was to come to ``tried``.
+
+        What it ran is its last good commit, unless it was on its way back to that.
+        """
+        with self.writing() as database:
+            database.execute(_DOUBT, [rows.cell(tried), rows.cell(uuid)])
 
     def attempts(self, uuid: str | None = None, local_id: str | None = None, limit: int = 100) -> list[Attempt]:
         """The latest attempts at a device or board, or at all, newest first."""

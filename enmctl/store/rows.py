@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
 from enmctl.errors import StoreError
-from enmctl.models import Attempt, AttemptKind, Device, Outcome, Proof
+from enmctl.models import Attempt, AttemptKind, Device, Outcome, PinnedBy, Proof
 
 Cell = str | int | float | None
 """What one cell of a row holds."""
@@ -41,6 +41,17 @@ class DeviceColumns(TypedDict, total=False):
     failed_at: float | None
     retry_at: float | None
     first_listed: int | None
+    commit_at: float | None
+    good_commit: str | None
+    pinned_commit: str | None
+    pinned_target: str | None
+    pinned_by: PinnedBy | None
+
+
+NO_FAILURES: Final = DeviceColumns(
+    failures=0, failed_target=None, failed_permanently=False, failed_at=None, retry_at=None
+)
+"""A device whose failures are forgotten."""
 
 
 def quoted(column: str) -> str:
@@ -124,7 +135,8 @@ def devices(rows: Iterable[tuple[Any, ...]]) -> list[Device]:
         for row in rows:
             (uuid, application_id, board_type, local_id, name, commit, target_commit, config, target_config,
              environment, target_environment, restart_wanted, deleted, unlisted, held_target, failures, failed_target,
-             failed_permanently, failed_at, retry_at, first_listed) = row  # fmt: skip
+             failed_permanently, failed_at, retry_at, first_listed, commit_at, good_commit, pinned_commit,
+             pinned_target, pinned_by) = row  # fmt: skip
             found.append(
                 Device(
                     uuid,
@@ -148,6 +160,11 @@ def devices(rows: Iterable[tuple[Any, ...]]) -> list[Device]:
                     failed_at,
                     retry_at,
                     first_listed,
+                    commit_at,
+                    share(good_commit, good_commit),
+                    pinned_commit,
+                    pinned_target,
+                    None if pinned_by is None else PinnedBy(pinned_by),
                 )
             )
     except (ValueError, TypeError, RecursionError) as error:

@@ -101,7 +101,15 @@ _VERSION_1: Final = (
     "CREATE TABLE locks (id TEXT NOT NULL PRIMARY KEY)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+_VERSION_2: Final = (
+    "ALTER TABLE devices ADD COLUMN commit_at REAL",
+    "ALTER TABLE devices ADD COLUMN good_commit TEXT",
+    "ALTER TABLE devices ADD COLUMN pinned_commit TEXT",
+    "ALTER TABLE devices ADD COLUMN pinned_target TEXT",
+    "ALTER TABLE devices ADD COLUMN pinned_by TEXT",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 """What leads from version n to n + 1, at place n; each is carried out whole or not at all."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from enmctl.settings import Settings, Variable, variables
+from enmctl.settings.misspelt import misspelt
 
 OTHER: dict[str, tuple[str, object]] = {
     "log_level": ("Debug", "debug"),
@@ -34,7 +35,8 @@ OTHER: dict[str, tuple[str, object]] = {
     "supervisor_api_key": ("0123456789", "0123456789"),
     "lock_file": ("/run/lock", Path("/run/lock")),
     "balena_lock_file": ("/run/other", Path("/run/other")),
-    "source": ("fleet-file", "fleet-file"),
+    "source": ("folder", "folder"),
+    "fleet_file": ("/srv/fleet.toml", Path("/srv/fleet.toml")),
     "api_host": ("0.0.0.0", "0.0.0.0"),  # noqa: S104 - read, not listened on
     "api_port": ("0", 0),
     "api_token": ("0123456789", "0123456789"),
@@ -43,6 +45,11 @@ OTHER: dict[str, tuple[str, object]] = {
     "provision_settle": ("1", 1.0),
     "report_interval": ("60", 60.0),
     "wifi_concurrency": ("8", 8),
+    "bluetooth_adapter": ("simulated:127.0.0.1:40001", "simulated:127.0.0.1:40001"),
+    "bluetooth_concurrency": ("3", 3),
+    "bluetooth_scan_while_connected": ("off", False),
+    "bluetooth_power_cycle_after": ("0", 0),
+    "bluetooth_gone_after": ("2.5", 2.5),
     "download_concurrency": ("3", 3),
     "update_timeout": ("60", 60.0),
     "connect_timeout": ("1", 1.0),
@@ -80,8 +87,17 @@ def test_a_variable_sets_its_field_and_no_other(name: str, variable: Variable) -
         settings = Settings.from_environment({spelling: text})
         assert getattr(settings, name) == value
         assert getattr(before, name) != value
-        others = [field.name for field in fields(Settings) if field.name != name]
+        follows = {"source"} if name == "fleet_file" else set()
+        others = [field.name for field in fields(Settings) if field.name not in {name, *follows}]
         assert [getattr(settings, other) for other in others] == [getattr(before, other) for other in others]
+
+
+def test_a_fleet_file_is_the_source_unless_another_is_named() -> None:
+    assert Settings.from_environment({"ENM_FLEET_FILE": "fleet.toml"}).source == "fleet"
+    assert (
+        Settings.from_environment({"ENM_FLEET_FILE": "fleet.toml", "ENM_SOURCE": "supervisor"}).source == "supervisor"
+    )
+    assert Settings.from_environment({"ENM_FLEET_FILE": ""}).source == "supervisor"
 
 
 @each
@@ -112,3 +128,8 @@ def test_no_secret_is_in_what_settings_say_of_themselves() -> None:
     environment = {variables()[name].name: "a-secret-word" for name in secret}
     assert secret >= {"supervisor_api_key", "api_token", "hotspot_password"}
     assert "a-secret-word" not in repr(Settings.from_environment(environment))
+
+
+def test_a_name_that_is_nearly_one_of_ours_is_found_and_what_is_meant_is_guessed() -> None:
+    environment = dict.fromkeys(["ENM_CONFIG_LOOP_DEALY", "ENM_QQ", "ENM_OTA_USER", "ENM_API_PORT", "HOME"], "1")
+    assert misspelt(environment) == {"ENM_CONFIG_LOOP_DEALY": "ENM_CONFIG_LOOP_DELAY", "ENM_QQ": None}

@@ -15,6 +15,7 @@ from enmctl.errors import (
     BusyError,
     EnmError,
     FirmwareError,
+    FleetError,
     GatewayError,
     OfflineError,
     RadioError,
@@ -31,6 +32,7 @@ STATUS_OF: Final[Mapping[type[EnmError], HTTPStatus]] = {
     UnknownError: HTTPStatus.NOT_FOUND,
     BusyError: HTTPStatus.CONFLICT,
     FirmwareError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    FleetError: HTTPStatus.UNPROCESSABLE_ENTITY,
     BoardError: HTTPStatus.BAD_GATEWAY,
     OfflineError: HTTPStatus.GATEWAY_TIMEOUT,
     SourceError: HTTPStatus.BAD_GATEWAY,
@@ -134,6 +136,7 @@ def device_fields(view: DeviceView) -> dict[str, Any]:
         "RestartFlag": device.restart_wanted,
         "DeleteFlag": device.deleted,
         "Progress": view.progress,
+        "PinnedCommit": device.pin,
     }
 
 

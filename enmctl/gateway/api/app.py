@@ -69,10 +69,16 @@ class _Api:
             "/openapi.json": {"GET": self._describe},
             "/v1/enm/status": {"GET": self._show_status, "PUT": self._set_status},
             "/v1/enm/gateway": {"GET": self._show_gateway},
+            "/v1/enm/plan": {"GET": self._show_plan},
             "/v1/enm/provision": {"POST": self._provision},
+            "/v1/enm/applications/{application}/rollback": {
+                "PUT": self._roll_application_back,
+                "DELETE": self._roll_application_back,
+            },
             "/v1/devices": {"GET": self._list_devices},
             "/v1/devices/{uuid}": {"GET": self._show_device, "PUT": self._take_hook, "DELETE": self._delete_device},
             "/v1/devices/{uuid}/restart": {"PUT": self._restart},
+            "/v1/devices/{uuid}/rollback": {"PUT": self._roll_back, "DELETE": self._roll_back},
             "/v1/devices/{uuid}/identify": {"POST": self._identify},
             "/v1/devices/{uuid}/firmware": {"PUT": self._flash},
         }
@@ -86,11 +92,13 @@ class _Api:
         return Response(self._document, media_type=JSON_TYPE)
 
     async def _show_status(self, _: Request) -> Response:
-        return answered({"currentStatus": self._control.current_status, "targetStatus": self._control.target_status})
+        said = {"currentStatus": self._control.current_status, "targetStatus": self._control.target_status}
+        by = self._control.paused_by
+        return answered({**said, "pausedBy": by} if by else said)
 
     async def _set_status(self, request: Request) -> Response:
-        status, seconds = read_status(await _object(request))
-        await self._control.set_target_status(status, seconds=seconds)
+        wanted = read_status(await _object(request))
+        await self._control.set_target_status(wanted.status, seconds=wanted.seconds, by=wanted.by)
         return Response()
 
     async def _show_gateway(self, _: Request) -> Response:
@@ -121,6 +129,18 @@ class _Api:
             return await job_news(self._control.work(Job(JobKind.RESTART, word)))
         await self._control.want_restart(word)
         return Response()
+
+    async def _show_plan(self, _: Request) -> Response:
+        plan = await self._control.plan()
+        return answered({"actions": [one.fields() for one in plan], "todo": sum(one.is_work for one in plan)})
+
+    async def _roll_back(self, request: Request) -> Response:
+        clear = request.method == "DELETE"
+        return answered({"done": await self._control.roll_back(_word(request), application=False, clear=clear)})
+
+    async def _roll_application_back(self, request: Request) -> Response:
+        word, clear = read_word(request.path_params["application"]), request.method == "DELETE"
+        return answered({"done": await self._control.roll_back(word, application=True, clear=clear)})
 
     async def _identify(self, request: Request) -> Response:
         return await job_news(self._control.work(Job(JobKind.IDENTIFY, _word(request))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import QueryParams
@@ -23,9 +23,20 @@ COMMIT_MOST: Final = 256
 PAUSE_MOST: Final = 366 * 86_400.0
 """Seconds that a pause may last when it is to end by itself."""
 
+NAME_MOST: Final = 100
+"""Characters of the name under which a pause is asked for."""
+
 _FLAGS: Final = {"1": True, "true": True, "yes": True, "on": True, "": True} | dict.fromkeys(
     ("0", "false", "no", "off"), False
 )
+
+
+class WantedStatus(NamedTuple):
+    """What the gateway is to be: for how many seconds (None: until told otherwise), and who says so ("": nobody)."""
+
+    status: GatewayStatus
+    seconds: float | None = None
+    by: str = ""
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -48,25 +59,27 @@ def read_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def read_status(body: Mapping[str, Any]) -> tuple[GatewayStatus, float | None]:
-    """What ``PUT /v1/enm/status`` asks for, and for how many seconds (None: until told otherwise).
+def read_status(body: Mapping[str, Any]) -> WantedStatus:
+    """What ``PUT /v1/enm/status`` asks for.
 
     Raises:
         UsageError: it makes no sense.
     """
-    wanted, seconds = body.get("targetStatus"), body.get("seconds")
+    wanted, seconds, by = body.get("targetStatus"), body.get("seconds"), body.get("by")
     try:
         status = GatewayStatus(str(wanted))
     except ValueError:
         shown = "missing" if "targetStatus" not in body else repr(wanted)[:60]
         raise _bad(f"targetStatus is {shown}", remedy='it must be "Paused" or "Running"') from None
+    if status is not GatewayStatus.PAUSED and (seconds, by) != (None, None):
+        raise _bad("seconds and by come with Paused alone")
+    if by is not None and not (isinstance(by, str) and 0 < len(by) <= NAME_MOST and by.isprintable()):
+        raise _bad(f"by is {_kind(by)}", remedy=f"it must be a name of at most {NAME_MOST} characters")
     if seconds is None:
-        return status, None
-    if status is not GatewayStatus.PAUSED:
-        raise _bad("seconds come with Paused alone")
+        return WantedStatus(status, by=by or "")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= PAUSE_MOST:
         raise _bad(f"seconds is {str(seconds)[:60]}", remedy=f"it must be a number above 0, at most {PAUSE_MOST:.0f}")
-    return status, float(seconds)
+    return WantedStatus(status, float(seconds), by or "")
 
 
 def read_hook(body: Mapping[str, Any]) -> Hook:

@@ -38,7 +38,7 @@ from enmctl.radio.hotspot.profile import (
     quietest_channel,
     wanted,
 )
-from enmctl.radio.hotspot.reasons import failed, no_network_manager, not_allowed, reason_of, refused
+from enmctl.radio.hotspot.reasons import NO_BUS, STOPPED, failed, no_network_manager, not_allowed, reason_of, refused
 from enmctl.radio.system_bus import DBUS, LOST, PROPERTIES, BusAnswerError, Signal, SystemBus
 from enmctl.settings import Settings
 
@@ -179,15 +179,15 @@ class Hotspot:
     async def until_lost(self, network: Network) -> str:
         """Wait until a network is not up any more; why, in words."""
         with self._bus.signals() as news:
-            if await self._is_down(network):
-                return "it is gone"
+            if (why := await self._why_down(network)) != "":
+                return why
             reason = 0
             while True:
                 signal = await news.get()
                 if signal is LOST:
-                    return "the connection to D-Bus is gone"
+                    return NO_BUS
                 if _has_new_owner(signal):
-                    return "NetworkManager was restarted" if signal.body[2] else "NetworkManager was stopped"
+                    return "NetworkManager was restarted" if signal.body[2] else STOPPED
                 if _is_state_of(signal, DEVICE, network.device):
                     reason = int(signal.body[2])
                 elif _is_state_of(signal, ACTIVE, network.active) and signal.body[0] != UP:
@@ -206,11 +206,12 @@ class Hotspot:
                 if _may_help(signal):
                     return True
 
-    async def _is_down(self, network: Network) -> bool:
+    async def _why_down(self, network: Network) -> str:
+        """Why a network is not up now, in words, or nothing."""
         try:
-            return await self._manager.active_state(network.active) != UP
-        except RadioError:
-            return True
+            return "" if await self._manager.active_state(network.active) == UP else "it is gone"
+        except RadioError as error:
+            return NO_BUS if error.reason == "no-bus" else STOPPED
 
     async def _ready(self, news: News) -> Overview:
         """How everything stands, once NetworkManager has started."""

@@ -21,6 +21,9 @@ NEEDS_SERVERS: Final = (
     "install dnsmasq-base and nftables (or iptables), and see that nothing else has UDP port 53 or 67"
 )
 
+NO_BUS: Final = "the connection to D-Bus is gone"
+STOPPED: Final = "NetworkManager was stopped"
+
 
 class Reason(NamedTuple):
     """Why a device is in its state, and what helps."""

@@ -151,7 +151,8 @@ def test_wrong_words_are_a_usage_error_that_names_the_help_page(words: tuple[str
 
 
 def test_wrong_words_with_json_are_one_line_of_json() -> None:
-    assert json.loads(run("state", "--wrong", "--json").stderr)["exit_code"] == ExitCode.USAGE
+    for words in (("state", "--wrong", "--json"), ("--json", "--wrong"), ("--json", "nothing-like-it")):
+        assert json.loads(run(*words).stderr)["exit_code"] == ExitCode.USAGE
 
 
 def test_no_words_at_all_show_the_help_page_and_are_a_usage_error() -> None:

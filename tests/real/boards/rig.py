@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -11,6 +13,7 @@ from enmctl.boards.contract import Firmware
 from enmctl.models import DiscoveredBoard, Radio
 from enmctl.simulator.esp8266 import SimulatedEsp8266
 from enmctl.simulator.images import esp8266_image
+from tests.servers import listening
 
 SIZE = 32 * 1024
 FAST = 2_000_000.0
@@ -63,6 +66,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[N
 
 UPDATE_PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nform"
 NO_SUCH_PAGE = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+SUCCESS = b'<META http-equiv="refresh" content="15;URL=/">Update Success! Rebooting...'
 
 
 @asynccontextmanager
@@ -71,12 +75,8 @@ async def odd_server(
 ) -> AsyncGenerator[Odd, None]:
     """Serve a raw socket that has an update page and no contract; ``on_post`` deals with uploads."""
     odd = Odd(DiscoveredBoard("esp8266", 7, "42", Radio.WIFI, "ESP8266_7_42", (host,), 0))
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             odd.received.append(head)
@@ -88,23 +88,41 @@ async def odd_server(
             odd.endings.append(type(error).__name__)
             odd.changed.set()
         finally:
-            tasks.discard(task)
             writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, host, 0, limit=1 << 24)
-    odd.at(server.sockets[0].getsockname()[1])
-    try:
+    async with listening(serve, host, limit=1 << 24) as port:
+        odd.at(port)
         yield odd
-    finally:
-        server.close()
-        for task in tuple(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await server.wait_closed()
 
 
 async def usual_get(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
     writer.write(UPDATE_PAGE if head.startswith(b"GET /update ") else NO_SUCH_PAGE)
     await writer.drain()
+
+
+def answer(body: bytes, status: str = "200 OK") -> bytes:
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: keep-alive\r\n\r\n%s" % (
+        status.encode(),
+        len(body),
+        body,
+    )
+
+
+async def whole_form(reader: asyncio.StreamReader, head: bytes) -> bytes:
+    length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+    return await reader.readexactly(int(length.split(b":")[1]))
+
+
+def saying(reply: bytes, *, read_all: bool = True, reset: bool = False) -> Talk:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        if read_all:
+            await whole_form(reader, head)
+        writer.write(reply)
+        await writer.drain()
+        if reset:
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    return talk

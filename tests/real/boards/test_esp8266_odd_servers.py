@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from contextlib import aclosing
 
 import pytest
@@ -12,37 +11,10 @@ import pytest
 from enmctl.boards.esp8266 import Esp8266
 from enmctl.errors import EnmError, OfflineError, RefusedError, TransferError, UnsettledError
 from enmctl.models import DiscoveredBoard, Proof, Stage, Step
-from tests.real.boards.rig import NO_SUCH_PAGE, Talk, firmware, odd_server
+from tests.real.boards.rig import NO_SUCH_PAGE, SUCCESS, answer, firmware, odd_server, saying, whole_form
 
-SUCCESS = b'<META http-equiv="refresh" content="15;URL=/">Update Success! Rebooting...'
 BIG = 600_000
 """Bytes that no socket buffer swallows."""
-
-
-def answer(body: bytes, status: str = "200 OK") -> bytes:
-    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: keep-alive\r\n\r\n%s" % (
-        status.encode(),
-        len(body),
-        body,
-    )
-
-
-async def whole_form(reader: asyncio.StreamReader, head: bytes) -> bytes:
-    length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
-    return await reader.readexactly(int(length.split(b":")[1]))
-
-
-def saying(reply: bytes, *, read_all: bool = True, reset: bool = False) -> Talk:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
-        if read_all:
-            await whole_form(reader, head)
-        writer.write(reply)
-        await writer.drain()
-        if reset:
-            sock = writer.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-    return talk
 
 
 async def update(driver: Esp8266, board: DiscoveredBoard, size: int = 16_384) -> Step:

@@ -186,7 +186,7 @@ async def test_a_board_that_never_returns_is_unsettled(make: Make, settings: Set
 async def test_a_board_that_returns_elsewhere_is_found_where_it_is_heard(driver: Esp8266, make: Make) -> None:
     simulated, board = await make()
     simulated.break_with(Fault.RETURNS_ELSEWHERE)
-    driver.locate = lambda key: board_of(simulated) if key == board.key else None
+    driver.surroundings.locate = lambda key: board_of(simulated) if key == board.key else None
     _, last = await update(driver, board)
     assert last.proof is Proof.VERSION_READ_BACK
     assert board_of(simulated).port != board.port

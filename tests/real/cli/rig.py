@@ -31,6 +31,7 @@ def environment_of(place: Path) -> dict[str, str]:
         "ENM_DB_DIRECTORY": str(place / "database"),
         "ENM_ASSETS_DIRECTORY": str(place / "assets"),
         "ENM_LOCK_FILE_LOCATION": str(place / "resin.lock"),
+        "XDG_CACHE_HOME": str(place / "cache"),
         "BALENA_APP_LOCK_PATH": str(place / "balena.lock"),
         "ENM_MDNS_INTERFACES": "127.0.0.1",
         "ENM_HOTSPOT": "off",

@@ -102,6 +102,7 @@ def test_status_tells_how_the_gateway_stands(
     assert facts["source"] == {
         "name": "supervisor",
         "address": world.world.supervisor.url,
+        "heard": True,
         "reachable": True,
         "problem": None,
     }
@@ -221,6 +222,10 @@ def test_a_paused_gateway_leaves_boards_to_us_and_goes_on_when_told(
     assert result.exit_code == 0, result.stderr
     assert "goes directly to the board" in result.stderr
     assert board.fw == VERSION, "nothing is updated while it is paused"
+    refused = enmctl("provision", board.local_id)
+    assert refused.exit_code == ExitCode.BUSY
+    assert "enmctl resume" in refused.stderr
+    assert "directly" not in refused.stderr
     assert "goes on" in enmctl("resume").stderr
     world.do(board.wait_for(lambda it: it.fw == commit, WITHIN))
     world.all_on_target()

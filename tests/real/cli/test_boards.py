@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from enmctl.models import Device, Outcome
 from enmctl.simulator.esp8266 import SimulatedEsp8266
 from enmctl.store import Store
 from enmctl.store.reading import read_attempts, read_devices
-from tests.real.cli.outside import QUICK, VERSION, Outside, image, outside
+from tests.real.cli.outside import QUICK, VERSION, WITHIN, Outside, image, outside
 from tests.real.cli.rig import NEW, OLD, Run, document, lines
 
 
@@ -68,8 +69,8 @@ def test_a_scan_finds_the_boards_and_says_which_are_devices(
 
 
 def test_a_scan_ends_as_soon_as_enough_are_found(enmctl: Run) -> None:
-    head, *rows = enmctl("--simulate", "scan", "--count", "3").stdout.splitlines()
-    assert head.split() == ["id", "type", "application", "address", "version", "name", "device"]
+    head, *rows = enmctl("--simulate", "scan", "--count", "3", "--board", "esp8266").stdout.splitlines()
+    assert head.split() == ["id", "type", "application", "address", "signal", "mode", "version", "name", "device"]
     assert [row.split()[0] for row in rows] == ["1265892", "1265893", "1265894"]
 
 
@@ -119,6 +120,46 @@ def test_a_device_is_flashed_by_any_of_its_names_and_journalled(
     assert "transferring" in attempt.stages
     (device,) = read_devices(known)
     assert (device.commit, device.held_target) == (VERSION, None)
+
+
+def test_a_version_that_is_no_commit_leaves_open_what_the_device_runs(
+    enmctl: Run, board: SimulatedEsp8266, folder: Path, known: Path
+) -> None:
+    file = folder / "mine.bin"
+    file.write_bytes(image("1.2"))
+    assert enmctl("flash", file, "holy-sunset").exit_code == 0
+    assert board.fw == "1.2"
+    (device,) = read_devices(known)
+    assert device.commit is None, "a Supervisor would be told of a commit that it never had"
+
+
+@pytest.mark.usefixtures("known")
+def test_the_update_lock_is_held_while_a_gateways_board_is_flashed(
+    enmctl: Run, world: Outside, board: SimulatedEsp8266, firmware: Path, tmp_path: Path
+) -> None:
+    lock = tmp_path / "resin.lock"
+
+    async def watch() -> asyncio.Task[None]:
+        return asyncio.create_task(board.wait_for(lambda it: it.uploading and lock.exists(), WITHIN))
+
+    watching = world.do(watch())
+    assert enmctl("flash", firmware, "holy-sunset").exit_code == 0
+    assert not lock.exists()
+    was_seen = world.call(watching.done)
+    world.call(watching.cancel)
+    assert was_seen, "a Supervisor could have stopped it half-way"
+
+
+@pytest.mark.usefixtures("known")
+def test_nothing_is_flashed_under_somebody_elses_update_lock(
+    enmctl: Run, board: SimulatedEsp8266, firmware: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "resin.lock").write_text("the Supervisor's")
+    uploads = len(board.uploads)
+    result = enmctl("flash", firmware, "holy-sunset")
+    assert result.exit_code == ExitCode.BUSY
+    assert "update lock" in result.stderr
+    assert len(board.uploads) == uploads
 
 
 def test_a_held_flash_is_noted_for_the_gateway(enmctl: Run, firmware: Path, known: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from enmctl.errors import ExitCode
 from enmctl.store.reading import read_devices
+from tests.real.cli.outside import outside
 from tests.real.cli.rig import NEW, Run, document
 
 
@@ -25,6 +26,7 @@ def test_devices_are_listed_as_json(enmctl: Run) -> None:
         "progress": None,
         "commit": NEW,
         "target_commit": NEW,
+        "pinned_commit": None,
         "state": "on-target",
         "failures": 0,
         "retry_at": None,
@@ -69,10 +71,27 @@ def test_an_unknown_device_exits_3(enmctl: Run, words: tuple[str, ...]) -> None:
     assert "no device is called" in result.stderr
 
 
-def test_a_device_that_the_supervisor_lists_is_not_deleted_but_told_where_to(enmctl: Run, fleet: Path) -> None:
-    result = enmctl("devices", "delete", "holy-sunset")
-    assert result.exit_code == ExitCode.USAGE
-    assert "dashboard" in result.stderr
+def test_a_device_that_the_supervisor_lists_is_not_deleted_but_told_where_to(enmctl: Run, database: Path) -> None:
+    with outside(boards_per_application=0) as world:
+        world.call(lambda: world.world.fill(database, 2))
+        supervisor = world.world.supervisor
+        listed, dropped = (device.uuid for device in read_devices(database))
+        world.call(lambda: supervisor.delete_device(dropped))
+        there = {"BALENA_SUPERVISOR_ADDRESS": supervisor.url, "BALENA_SUPERVISOR_API_KEY": supervisor.api_key or ""}
+        result = enmctl("devices", "delete", listed, env=there)
+        assert result.exit_code == ExitCode.USAGE
+        assert "dashboard" in result.stderr
+        assert "--local" in result.stderr
+        assert document(enmctl("devices", "delete", dropped, "--json", env=there)) == {"uuid": dropped, "deleted": True}
+    assert [device.uuid for device in read_devices(database)] == [listed]
+
+
+def test_a_device_is_not_deleted_while_the_supervisor_cannot_be_asked(
+    enmctl: Run, fleet: Path, unused_port: int
+) -> None:
+    away = {"BALENA_SUPERVISOR_ADDRESS": f"http://127.0.0.1:{unused_port}"}
+    result = enmctl("devices", "delete", "holy-sunset", env=away)
+    assert result.exit_code == ExitCode.SOURCE
     assert "--local" in result.stderr
     assert "holy-sunset" in {device.name for device in read_devices(fleet)}
 
@@ -93,6 +112,7 @@ def test_a_held_device_is_released(enmctl: Run, fleet: Path) -> None:
     assert enmctl("devices", "release", "held").exit_code == 0
     assert next(device for device in read_devices(fleet) if device.name == "held").held_target is None
     assert "is not held" in enmctl("devices", "release", "held").stderr
+    assert document(enmctl("devices", "release", "held", "--json"))["was_held"] is False
 
 
 def test_a_damaged_database_is_one_line_with_what_to_do(enmctl: Run, database: Path) -> None:

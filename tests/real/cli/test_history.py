@@ -23,8 +23,12 @@ def test_the_newest_attempt_comes_first(enmctl: Run) -> None:
 @pytest.mark.usefixtures("fleet")
 def test_the_table_tells_why_an_attempt_failed(enmctl: Run) -> None:
     head, *rows = enmctl("history").stdout.splitlines()
-    assert head.split() == ["began", "took", "what", "board", "commit", "outcome", "bytes", "why"]
+    known = ["began", "took", "what", "board", "commit", "outcome", "known", "by", "bytes", "stages", "reason", "why"]
+    assert head.split() == known
     assert len(rows) == 3
+    assert "no-space" in rows[1]
+    assert "version-read-back" in rows[2]
+    assert "transferring 0.5s" in rows[2]
     assert "no room" in rows[1]
     assert "10s" in rows[1]
 

@@ -302,7 +302,7 @@ def test_a_terminal_gets_a_bar(environment: dict[str, str], folder: Path, screen
 
 @posix
 def test_a_scan_on_a_terminal_ends_with_the_table_alone(environment: dict[str, str], screens: list[Screen]) -> None:
-    screen = Screen(["--simulate", "scan", "--count", "3"], environment)
+    screen = Screen(["--simulate", "scan", "--count", "3", "--board", "esp8266"], environment)
     screens.append(screen)
     assert screen.close() == 0, screen.text
     assert "listening for boards" in screen.text

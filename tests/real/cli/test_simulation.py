@@ -26,11 +26,11 @@ posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 
 @contextmanager
-def simulator(place: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+def simulator(place: Path, *words: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """A simulator that is ended with the context."""
     process = subprocess.Popen(
         [sys.executable, "-m", "enmctl", "simulator", *words],
-        env={**whole_environment(place), **QUICK},
+        env={**whole_environment(place), **QUICK, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -58,7 +58,7 @@ def test_a_simulator_tells_its_variables_takes_commands_and_ends_in_order(
     with simulator(tmp_path, "--boards", "2", "--json") as process:
         assert process.stdout
         facts = json.loads(process.stdout.readline())
-        assert len(facts["boards"]) == 2
+        assert [board.get("radio", "wifi") for board in facts["boards"]] == ["wifi"] * 2 + ["bluetooth"] * 3
         application = facts["applications"][0]
         pushed = asked(f"{facts['control'].rstrip('/')}/push", {"application": application["id"]})["commit"]
         state = asked(f"{facts['control'].rstrip('/')}/state")
@@ -70,7 +70,7 @@ def test_a_simulator_tells_its_variables_takes_commands_and_ends_in_order(
 
 def test_the_variables_are_ready_for_a_shell_and_the_rest_is_talk(tmp_path: Path) -> None:
     folder = tmp_path / "kept here"
-    with simulator(tmp_path, "--boards", "0", "--folder", str(folder), "--devices", "25") as process:
+    with simulator(tmp_path, "--no-bluetooth", "--boards", "0", "--folder", str(folder), "--devices", "25") as process:
         assert process.stdout
         assert process.stderr
         words = [shlex.split(process.stdout.readline()) for _ in range(9)]
@@ -80,6 +80,13 @@ def test_the_variables_are_ready_for_a_shell_and_the_rest_is_talk(tmp_path: Path
         assert variables["ENM_MDNS_INTERFACES"] == "127.0.0.1"
         assert "enmctl run" in process.stderr.readline()
         assert len(read_devices(folder / "database" / "enm.db")) == 25
+
+
+def test_a_variable_that_fits_a_real_gateway_alone_is_to_be_unset(tmp_path: Path) -> None:
+    with simulator(tmp_path, "--boards", "0", ENM_API_TOKEN="of-a-real-gateway") as process:
+        assert process.stdout
+        assert process.stdout.readline() == "unset ENM_API_TOKEN\n", "the simulated Supervisor's hooks show no token"
+        assert process.stdout.readline().startswith("export ")
 
 
 def test_a_folder_that_cannot_be_made_is_told(enmctl: Run, folder: Path) -> None:

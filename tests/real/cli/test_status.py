@@ -22,7 +22,15 @@ WRONG = {
 }
 """Values that are wrong for variables whose kind takes nearly everything."""
 
-TAKE_ANY = {"assets_directory", "db_directory", "lock_file", "balena_lock_file", "hotspot_ssid", "hotspot_password"}
+TAKE_ANY = {
+    "assets_directory",
+    "db_directory",
+    "lock_file",
+    "balena_lock_file",
+    "fleet_file",
+    "hotspot_ssid",
+    "hotspot_password",
+}
 """Variables that every value suits: an environment cannot hold what a path cannot, and a hotspot that cannot be keeps
 nothing else from working."""
 

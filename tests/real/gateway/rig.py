@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from enmctl.gateway.control import DeviceView
+from enmctl.gateway.reach import ON_LOOPBACK
 from enmctl.gateway.run import Running, running
 from enmctl.models import Device
 from enmctl.settings import Settings
@@ -53,8 +53,24 @@ QUICK: dict[str, Any] = {
 
 
 def application_id() -> int:
-    """An application that no other test on this machine has, for loopback multicast is one room."""
-    return random.randrange(1_000_000, 2_000_000_000)
+    """An application that no other test on this machine has, for loopback multicast is one room.
+
+    From the system's own chance: libraries that seed ``random`` would give several processes the same ones.
+    """
+    return 1_000_000 + secrets.randbelow(2_000_000_000)
+
+
+def settings_in(folder: Path, supervisor: SimulatedSupervisor, **more: Any) -> Settings:
+    """Settings of a quick gateway that keeps all it has in a folder."""
+    known = QUICK | {
+        "db_directory": folder / "database",
+        "assets_directory": folder / "assets",
+        "lock_file": folder / "lock" / "resin-updates.lock",
+        "balena_lock_file": folder / "balena" / "updates.lock",
+        "supervisor_address": supervisor.url,
+        "supervisor_api_key": supervisor.api_key,
+    }
+    return Settings(**(known | more))
 
 
 @dataclass
@@ -76,7 +92,7 @@ class Rig:
             "mdns": self.mdns,
             "application_id": self.app,
         }
-        board = SimulatedEsp8266(local_id=local_id or str(random.randrange(1, 1 << 24)), **(known | options))
+        board = SimulatedEsp8266(local_id=local_id or str(1 + secrets.randbelow((1 << 24) - 1)), **(known | options))
         self.boards.append(await self.stack.enter_async_context(board))
         return board
 
@@ -84,25 +100,17 @@ class Rig:
         """Push a commit whose image tells it as its version, or ``fw``."""
         commit = secrets.token_hex(20)
         version = commit if fw == "commit" else fw
-        made = {"firmware.bin": esp8266_image(fw=version, size=size, seed=random.randrange(1 << 20))}
+        made = {"firmware.bin": esp8266_image(fw=version, size=size, seed=secrets.randbelow(1 << 20))}
         return self.supervisor.push(self.app, made if assets is None else assets, commit)
 
     def settings(self, **more: Any) -> Settings:
         """The gateway's settings."""
-        known = QUICK | {
-            "db_directory": self.folder / "database",
-            "assets_directory": self.folder / "assets",
-            "lock_file": self.folder / "lock" / "resin-updates.lock",
-            "balena_lock_file": self.folder / "balena" / "updates.lock",
-            "supervisor_address": self.supervisor.url,
-            "supervisor_api_key": self.supervisor.api_key,
-        }
-        return Settings(**(known | more))
+        return settings_in(self.folder, self.supervisor, **more)
 
     @asynccontextmanager
     async def gateway(self, **more: Any) -> AsyncGenerator[Running]:
         """A running gateway, which the Supervisor's hooks reach."""
-        async with running(self.settings(**more), loopback_only=True) as gateway:
+        async with running(self.settings(**more), reach=ON_LOOPBACK) as gateway:
             self.supervisor.hook_address = f"{gateway.api.address}/v1/devices/"
             yield gateway
 
@@ -114,7 +122,7 @@ class Rig:
         return {
             variable.names[0]: str(getattr(settings, name))
             for name, variable in variables().items()
-            if getattr(settings, name) != ""
+            if getattr(settings, name) not in ("", None)
         }
 
     async def wait_for(self, predicate: Callable[[], bool], within: float = WITHIN) -> None:

@@ -21,6 +21,7 @@ from enmctl.models import BoardKey, DeviceStatus, Outcome
 from enmctl.store import Store
 from tests.real.gateway.lines import no_bug_is_told, said
 from tests.real.gateway.rig import WITHIN, eventually, rig, until_stored, until_views
+from tests.servers import listening
 
 
 @pytest.fixture(autouse=True)
@@ -111,10 +112,9 @@ async def something_else(answer: bytes) -> AsyncGenerator[int]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(4096)
         writer.write(answer)
-        writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield server.sockets[0].getsockname()[1]
+    async with listening(serve) as port:
+        yield port
 
 
 ANOTHER = b'{"contract": 1, "type": "ESP8266", "app": 1, "id": "4712", "fw": "factory"}'

@@ -32,6 +32,7 @@ from enmctl.gateway.control import Job, JobKind
 from enmctl.models import GatewayStatus, Proof, Stage, Step
 from enmctl.settings import Settings
 from tests.real.gateway.api.conftest import LIMIT, UUID, MemoryControl
+from tests.servers import listening
 
 TOKEN = "correct-horse-battery"
 FLASH = Job(JobKind.FLASH, "http://user@10.0.0.7:80/a b", b"\xe9abc", "firm ware.bin", hold=True)
@@ -56,6 +57,8 @@ async def test_status_is_asked_and_set() -> None:
         await asyncio.to_thread(client.set_status, GatewayStatus.PAUSED, 600)
         assert (control.asked, control.seconds) == ([GatewayStatus.PAUSED], 600)
         assert (await asyncio.to_thread(client.status)).current is GatewayStatus.PAUSED
+        await asyncio.to_thread(client.set_status, GatewayStatus.PAUSED, by="logger")
+        assert (await asyncio.to_thread(client.status)).paused_by == "logger"
         await asyncio.to_thread(client.set_status, GatewayStatus.RUNNING)
         assert control.seconds is None
 
@@ -203,10 +206,8 @@ async def say() -> AsyncIterator[Say]:
                 writer.write(answer)
                 if not answer:
                     await reader.read()
-                writer.close()
 
-            server = await stack.enter_async_context(await asyncio.start_server(talk, "127.0.0.1", 0))
-            return GatewayClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            return GatewayClient(f"http://127.0.0.1:{await stack.enter_async_context(listening(talk))}")
 
         yield start
 

@@ -14,6 +14,7 @@ import pytest
 from enmctl.errors import ExitCode
 from enmctl.gateway import hotspot as keeping
 from enmctl.gateway.run import Running, run_once, running
+from enmctl.gateway.wifi_hearing import LEASED
 from enmctl.models import GatewayStatus
 from enmctl.radio.hotspot import leases as leases_module
 from tests.real.gateway.process import running_process
@@ -255,10 +256,10 @@ async def test_a_board_that_mdns_does_not_show_is_found_by_its_lease_and_only_as
     (tmp_path / "dnsmasq-wlan0.leases").write_text(f"0 5c:cf:7f:00:00:01 127.0.0.1 {board.name} *\n")
     async with gateway(world, bus) as running:
         await world.all_on_target()
-        places = running.gateway.crew.discovery._places
+        places = running.gateway.crew.discovery._sightings.places
 
         def leased() -> list[bool]:
-            return [place.leased for place in places.values() if place.key.application_id == world.app]
+            return [name.startswith(LEASED) for name, place in places.items() if place.key.application_id == world.app]
 
         assert leased() == [True]
         world.mdns.announce(board.name, board.port)

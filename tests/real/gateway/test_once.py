@@ -11,6 +11,7 @@ import pytest
 
 from enmctl.errors import BusyError, ExitCode, SourceError
 from enmctl.gateway import run
+from enmctl.gateway.reach import ON_LOOPBACK
 from enmctl.gateway.run import run_once
 from enmctl.models import GatewayStatus, Outcome
 from enmctl.store import Store
@@ -32,7 +33,7 @@ async def once(world: Rig, **more: Any) -> ExitCode:
     """One pass in this process, within its bound."""
     settings = world.settings(**{"avahi_timeout": 1.5, **more})
     async with asyncio.timeout(PASS_WITHIN):
-        return await run_once(settings, loopback_only=True)
+        return await run_once(settings, reach=ON_LOOPBACK)
 
 
 async def test_from_nothing_it_provisions_updates_and_reports_before_it_exits_with_0(tmp_path: Path) -> None:
@@ -112,6 +113,42 @@ async def test_a_failure_that_passes_is_tried_again_by_the_next_pass_at_once(tmp
         assert await once(world, retry_delay=600.0, retry_delay_most=600.0) is ExitCode.DONE
 
 
+async def test_a_device_that_failed_before_is_named_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with rig(tmp_path, boards=1) as world:
+        world.push(assets={"firmware.bin": b"<html>not found</html>" * 1000})
+        assert await once(world) is ExitCode.BOARD
+        caplog.clear()
+        assert await once(world) is ExitCode.BOARD
+        [row] = world.supervisor.devices.values()
+        assert f"enmctl history {row.name}" in caplog.text, "an exit code without a word helps nobody"
+
+
+async def test_what_the_supervisor_could_not_be_told_remains(tmp_path: Path) -> None:
+    async with rig(tmp_path, boards=1) as world:
+        world.push()
+        assert await once(world) is ExitCode.DONE
+        commit = world.push()
+        world.supervisor.fail("report", "503")
+        assert await once(world, supervisor_timeout=1.0) is ExitCode.REMAINS
+        assert world.boards[0].fw == commit
+        world.supervisor.heal()
+        assert await once(world) is ExitCode.DONE
+        assert world.on_target()
+
+
+async def test_config_that_could_not_be_handed_over_remains(tmp_path: Path) -> None:
+    async with rig(tmp_path, boards=1) as world:
+        world.push()
+        assert await once(world) is ExitCode.DONE
+        [uuid] = world.supervisor.devices
+        world.supervisor.set_environment(uuid, {"LED": "on"})
+        await world.boards[0].power(on=False)
+        assert await once(world) is ExitCode.REMAINS
+        await world.boards[0].power(on=True)
+        assert await once(world) is ExitCode.DONE
+        assert world.boards[0].environment == {"LED": "on"}
+
+
 async def test_without_a_supervisor_it_exits_with_8_in_bounded_time(tmp_path: Path) -> None:
     async with rig(tmp_path, boards=1) as world:
         await world.supervisor.stop_listening()
@@ -140,9 +177,10 @@ async def test_a_paused_gateway_does_nothing_and_exits_with_9(tmp_path: Path) ->
         world.push()
         environment = world.environment()
         assert (await enmctl(environment, "pause")).code == ExitCode.DONE
-        ended = await enmctl(environment, "run", "--once")
+        ended = await enmctl(environment | {"ENM_API_PROT": "1"}, "run", "--once")
         assert ended.code == ExitCode.BUSY
         assert "paused" in ended.talk
+        assert "did you mean ENM_API_PORT?" in ended.talk
         assert not world.supervisor.inserted
         with Store.open(world.settings().database) as store:
             store.set_meta("target_status", GatewayStatus.RUNNING)

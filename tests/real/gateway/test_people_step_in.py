@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from enmctl.errors import ExitCode
+from enmctl.errors import BusyError, ExitCode, UsageError
 from enmctl.gateway.control import Job, JobKind
-from enmctl.models import AttemptKind, GatewayStatus, Outcome, Step
+from enmctl.models import AttemptKind, BoardKey, GatewayStatus, Outcome, Step
 from enmctl.simulator.images import esp8266_image
 from enmctl.store import Store
 from enmctl.store.reading import read_attempts
 from tests.real.gateway.process import running_process
 from tests.real.gateway.rig import WITHIN, eventually, rig, until_views
+
+MINE = esp8266_image(fw="mine", size=32 * 1024)
 
 
 async def test_a_board_restarts_when_the_api_is_asked(tmp_path: Path) -> None:
@@ -56,9 +58,10 @@ async def test_a_pause_survives_a_restart_and_ends_by_itself_when_it_was_for_a_t
     async with rig(tmp_path, boards=1) as world:
         world.push()
         async with world.gateway() as running:
-            await running.steward.set_target_status(GatewayStatus.PAUSED)
+            await running.steward.set_target_status(GatewayStatus.PAUSED, by="logger")
         async with world.gateway() as running:
             assert running.steward.current_status is GatewayStatus.PAUSED
+            assert running.steward.paused_by == "logger"
             await running.steward.set_target_status(GatewayStatus.PAUSED, seconds=0.3)
         async with world.gateway():
             await world.all_on_target()
@@ -84,6 +87,41 @@ async def test_a_flash_by_hand_is_put_back_unless_it_is_held(tmp_path: Path) -> 
             assert newest[:8] in steps[-1].note
             await board.wait_for(lambda it: it.fw == newest and it.state == "running", WITHIN)
             await world.all_on_target()
+
+
+async def test_a_board_whose_id_another_one_has_too_is_flashed_by_nobody(tmp_path: Path) -> None:
+    async with rig(tmp_path) as world:
+        first = await world.add_board()
+        second = await world.add_board(first.local_id, name_suffix="-2")
+        async with world.gateway() as running:
+            boards = running.gateway.crew.discovery.boards
+            key = BoardKey(world.app, first.local_id)
+            await eventually(lambda: key in boards and bool(boards[key].rivals))
+            with pytest.raises(BusyError, match="more than one board answers to the id"):
+                await _done(running.steward.work(Job(JobKind.FLASH, first.local_id, MINE, "mine.bin")))
+            assert not first.uploads + second.uploads
+
+
+async def test_a_word_that_two_boards_are_called_by_is_asked_back_about(tmp_path: Path) -> None:
+    async with rig(tmp_path) as world:
+        first = await world.add_board()
+        second = await world.add_board(first.local_id, application_id=world.app + 1)
+        async with world.gateway() as running:
+            boards = running.gateway.crew.discovery.boards
+            await eventually(lambda: {BoardKey(world.app + n, first.local_id) for n in (0, 1)} <= boards.keys())
+            with pytest.raises(UsageError, match=f"boards are called '{first.local_id}'") as refused:
+                await _done(running.steward.work(Job(JobKind.FLASH, first.local_id, MINE, "mine.bin")))
+            assert {first.name, second.name} <= {*refused.value.remedy.replace(",", "").split()}
+            assert not first.uploads + second.uploads
+
+
+async def test_a_simulated_gateway_is_sent_to_no_real_address(tmp_path: Path) -> None:
+    async with rig(tmp_path) as world, world.gateway() as running:
+        with pytest.raises(UsageError, match="real address"):
+            await _done(running.steward.work(Job(JobKind.FLASH, "http://192.0.2.7", MINE, "mine.bin")))
+        board = await world.add_board()
+        await _done(running.steward.work(Job(JobKind.FLASH, board.url, MINE, "mine.bin")))
+        assert board.fw == "mine"
 
 
 async def test_a_foreign_update_lock_holds_transfers_up_and_nothing_else(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from enmctl.models import DeviceStatus, Outcome, Proof
 from enmctl.store import Store
-from tests.real.gateway.rig import WITHIN, eventually, rig, until_stored, until_views
+from enmctl.store.reading import read_events
+from tests.real.gateway.rig import WITHIN, Rig, eventually, rig, until_stored, until_views
 
 
 async def test_boards_are_found_provisioned_updated_and_reported_and_the_hooks_come_to_rest(tmp_path: Path) -> None:
@@ -126,15 +128,25 @@ async def test_a_new_environment_is_handed_to_the_board_and_put_back(tmp_path: P
             assert not world.boards[0].uploads or len(world.boards[0].uploads) == 1, "and nothing is flashed for it"
 
 
-async def test_firmware_without_a_channel_counts_as_having_its_environment(tmp_path: Path) -> None:
+async def test_firmware_without_a_channel_counts_as_having_its_environment_and_that_is_said_once(
+    tmp_path: Path,
+) -> None:
     async with rig(tmp_path) as world:
         await world.add_board(contract=False)
         world.push(fw=None)
-        async with world.gateway():
+        async with world.gateway(dependent_log_level="info"):
             await world.all_on_target()
             [uuid] = world.supervisor.devices
-            world.supervisor.set_environment(uuid, {"COLOUR": "blue"})
-            await world.wait_for(lambda: world.supervisor.devices[uuid].environment == {"COLOUR": "blue"})
+            for colour in ("blue", "red"):
+                world.supervisor.set_environment(uuid, {"COLOUR": colour})
+                await world.wait_for(partial(_has_environment, world, uuid, {"COLOUR": colour}))
+        told = [event.message for event in read_events(world.settings().database, limit=1000)]
+        for name in ("config", "environment"):
+            assert sum(f"takes no {name}" in message for message in told) == 1
+
+
+def _has_environment(world: Rig, uuid: str, wanted: dict[str, str]) -> bool:
+    return world.supervisor.devices[uuid].environment == wanted
 
 
 async def test_a_board_that_is_switched_off_is_offline_and_one_that_returns_is_caught_up(tmp_path: Path) -> None:
@@ -249,16 +261,19 @@ async def test_the_gateway_works_on_while_the_supervisor_is_down(tmp_path: Path)
             assert world.boards[0].fw == newest
 
 
-async def test_firmware_that_nothing_needs_any_more_is_removed(tmp_path: Path) -> None:
+async def test_firmware_that_nothing_needs_any_more_is_removed_and_the_last_good_one_is_kept(tmp_path: Path) -> None:
     async with rig(tmp_path, boards=1) as world:
         first = world.push()
         async with world.gateway():
             await world.all_on_target()
             second = world.push()
             await world.all_on_target()
+            third = world.push()
+            await world.all_on_target()
             assets = tmp_path / "assets" / str(world.app)
             await eventually(lambda: not (assets / first).exists())
-            assert (assets / second).is_dir()
+            assert (assets / second).is_dir(), "it is what the board would go back to"
+            assert (assets / third).is_dir()
 
 
 def _files_called(folder: Path, name: str) -> list[Path]:

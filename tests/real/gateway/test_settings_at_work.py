@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 
 from enmctl.errors import BusyError, ExitCode
+from enmctl.gateway.reach import ON_LOOPBACK
 from enmctl.gateway.run import run_once
 from enmctl.models import AttemptKind, DeviceStatus, Outcome, Proof, Stage
 from enmctl.settings import variables
 from enmctl.store import Store
 from enmctl.store.reading import read_attempts, read_events
+from tests.real.boards.rig import SUCCESS, answer, odd_server, saying
 from tests.real.gateway.noticing import notice
 from tests.real.gateway.process import Ended, enmctl
 from tests.real.gateway.rig import Rig, rig, until_stored, until_views
@@ -46,6 +48,7 @@ ELSEWHERE = {
     "return_timeout": "tests/real/boards/test_esp8266_update.py",
     "probe_timeout": "tests/real/boards/test_esp8266_pages.py",
     "stop_timeout": "tests/real/gateway/test_journals.py",
+    "fleet_file": "tests/real/gateway/either.py",
     "asset_max_size": "tests/real/gateway/test_bad_input_assets.py",
     "hotspot": "tests/real/gateway/test_hotspot.py",
     "hotspot_ssid": "tests/real/gateway/test_hotspot.py",
@@ -55,25 +58,23 @@ ELSEWHERE = {
     "hotspot_delete_delay": "tests/real/radio/hotspot/test_hotspot.py",
     "system_bus_address": "tests/real/gateway/test_hotspot.py",
     "mdns_interfaces": "tests/real/radio/test_mdns_browser.py",
+    "bluetooth_short_timeout": "tests/real/radio/test_bluetooth_connection.py",
+    "bluetooth_long_timeout": "tests/real/radio/test_bluetooth_radio.py",
+    "bluetooth_power_cycle_after": "tests/real/radio/test_bluetooth_radio.py",
+    "bluetooth_adapter": "tests/real/simulator/bluetooth/visitor.py",
+    "bluetooth_concurrency": "tests/real/gateway/test_bluetooth_settings.py",
+    "bluetooth_gone_after": "tests/real/gateway/test_bluetooth_settings.py",
+    "bluetooth_scan_while_connected": "tests/real/radio/test_bluetooth_scan.py",
 }
 """For each setting that other tests show at work, the file with them."""
 
-WITHOUT_EFFECT = {
-    "bluetooth_short_timeout",
-    "bluetooth_long_timeout",
-}
-"""Settings for radios that no release opens yet; what they are said to mean says so."""
 
-
-def test_every_setting_is_shown_at_work_or_said_to_have_no_effect_yet() -> None:
+def test_every_setting_is_shown_at_work() -> None:
     root = Path(__file__).parents[3]
     here = Path(__file__).read_text(encoding="utf-8")
     for name, variable in variables().items():
-        said = "no effect yet" in variable.meaning
-        assert said is (name in WITHOUT_EFFECT), name
-        if not said:
-            text = (root / ELSEWHERE[name]).read_text(encoding="utf-8") if name in ELSEWHERE else here
-            assert re.search(rf"\b{name}=|\"{name}\"", text), f"nothing shows {variable.name} at work"
+        text = (root / ELSEWHERE[name]).read_text(encoding="utf-8") if name in ELSEWHERE else here
+        assert re.search(rf"\b{name}=|\"{name}\"", text), f"nothing shows {variable.name} at work"
 
 
 def gaps(times: Sequence[float]) -> list[float]:
@@ -119,7 +120,7 @@ async def test_log_format_json_makes_an_object_of_each_line(tmp_path: Path) -> N
 async def test_dependent_log_level_says_how_much_a_devices_own_log_gets(tmp_path: Path, word: str, lines: bool) -> None:
     async with rig(tmp_path, boards=1) as world:
         world.push()
-        assert await run_once(world.settings(dependent_log_level=word), loopback_only=True) is ExitCode.DONE
+        assert await run_once(world.settings(dependent_log_level=word), reach=ON_LOOPBACK) is ExitCode.DONE
         assert bool(read_events(world.settings().database)) is lines
         assert any(world.supervisor.logs.values()) is lines
 
@@ -143,7 +144,7 @@ async def test_avahi_timeout_is_how_long_a_board_is_listened_for(tmp_path: Path)
     async with rig(tmp_path) as world:
         for span in (0.3, 1.2):
             began = time.monotonic()
-            ended = await enmctl(world.environment(avahi_timeout=span), "restart", "0")
+            ended = await enmctl(world.environment(avahi_timeout=span), "restart", f"absent-{world.app}")
             assert ended.code == ExitCode.UNKNOWN, ended.talk
             assert time.monotonic() - began >= span * EARLY
         world.push()
@@ -163,7 +164,7 @@ async def test_update_retries_is_how_many_attempts_follow_each_other(
         world.boards[0].break_with("reset-mid-upload", times=2)
         world.push()
         delays = {"retry_delay": FOR_EVER, "retry_delay_most": FOR_EVER}
-        await run_once(world.settings(update_retries=retries, **delays), loopback_only=True)
+        await run_once(world.settings(update_retries=retries, **delays), reach=ON_LOOPBACK)
         tried = [each for each in read_attempts(world.settings().database) if each.kind is AttemptKind.UPDATE]
         assert [str(attempt.outcome) for attempt in reversed(tried)] == outcomes
 
@@ -172,7 +173,7 @@ async def test_folders_and_database_are_where_they_are_said_to_be(tmp_path: Path
     async with rig(tmp_path, boards=1) as world:
         commit = world.push()
         places = {"db_directory": tmp_path / "here", "db_file": "other.db", "assets_directory": tmp_path / "there"}
-        assert await run_once(world.settings(**places), loopback_only=True) is ExitCode.DONE
+        assert await run_once(world.settings(**places), reach=ON_LOOPBACK) is ExitCode.DONE
         assert (tmp_path / "here" / "other.db").is_file()
         assert (tmp_path / "there" / str(world.app) / commit).is_dir()
         assert not (tmp_path / "database").exists()
@@ -203,8 +204,8 @@ async def test_a_lock_counts_at_the_place_that_is_set(tmp_path: Path, name: str)
         lock.parent.mkdir()
         lock.write_text("somebody else's", encoding="utf-8")
         with pytest.raises(BusyError, match=r"theirs\.lock"):
-            await run_once(world.settings(**{name: lock}), loopback_only=True)
-        assert await run_once(world.settings(avahi_timeout=0.3), loopback_only=True) is ExitCode.DONE
+            await run_once(world.settings(**{name: lock}), reach=ON_LOOPBACK)
+        assert await run_once(world.settings(avahi_timeout=0.3), reach=ON_LOOPBACK) is ExitCode.DONE
 
 
 async def test_source_is_taken_by_its_name(tmp_path: Path) -> None:
@@ -254,7 +255,7 @@ async def test_update_timeout_ends_an_attempt(tmp_path: Path) -> None:
     async with rig(tmp_path) as world:
         await world.add_board(flash_speed=5_000.0)
         world.push()
-        assert await run_once(world.settings(update_timeout=0.8), loopback_only=True) is not ExitCode.DONE
+        assert await run_once(world.settings(update_timeout=0.8), reach=ON_LOOPBACK) is not ExitCode.DONE
         async with world.gateway(update_timeout=0.8) as running:
             await until_stored(running, lambda devices: any(device.failures for device in devices))
         attempt = next(each for each in read_attempts(world.settings().database) if each.outcome is Outcome.FAILED)
@@ -303,18 +304,18 @@ async def test_return_probe_interval_lies_between_two_looks_at_a_restarting_boar
     async with rig(tmp_path, boards=1) as world:
         world.push()
         settings = world.settings(return_probe_interval=1.5)
-        assert await run_once(settings, loopback_only=True) is ExitCode.DONE
+        assert await run_once(settings, reach=ON_LOOPBACK) is ExitCode.DONE
         [attempt] = [each for each in read_attempts(settings.database) if each.kind is AttemptKind.UPDATE]
         waited = (attempt.ended_at or 0.0) - attempt.started_at - attempt.stages[Stage.RETURNING]
         assert waited >= 1.5 * EARLY, "the board was back after 0.2 s, and looked at sooner than asked for"
 
 
 async def test_return_grace_is_how_long_a_board_must_answer_that_was_never_seen_to_go_down(tmp_path: Path) -> None:
-    async with rig(tmp_path) as world:
-        await world.add_board(contract=False, reboot_time=0.0)
+    async with rig(tmp_path) as world, odd_server(saying(answer(SUCCESS))) as never_down:
+        world.mdns.announce(f"ESP8266_{world.app}_4711", never_down.board.port or 0)
         world.push(fw=None)
-        settings = world.settings(return_grace=1.5, return_probe_interval=0.7)
-        assert await run_once(settings, loopback_only=True) is ExitCode.DONE
+        settings = world.settings(return_grace=1.5)
+        assert await run_once(settings, reach=ON_LOOPBACK) is ExitCode.DONE
         [attempt] = [each for each in read_attempts(settings.database) if each.kind is AttemptKind.UPDATE]
         assert attempt.proof is Proof.RETURN_ALONE
         waited = (attempt.ended_at or 0.0) - attempt.started_at - attempt.stages[Stage.RETURNING]
@@ -325,5 +326,5 @@ async def test_history_limit_is_how_much_is_kept(tmp_path: Path) -> None:
     async with rig(tmp_path, boards=3) as world:
         for limit, at_most in ((10_000, 10_000), (10, 20)):
             world.push()
-            assert await run_once(world.settings(history_limit=limit), loopback_only=True) is ExitCode.DONE
+            assert await run_once(world.settings(history_limit=limit), reach=ON_LOOPBACK) is ExitCode.DONE
             assert len(read_events(world.settings().database, limit=10_000)) <= at_most

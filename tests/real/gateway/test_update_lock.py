@@ -105,6 +105,16 @@ async def test_a_foreign_lock_is_waited_for_and_never_removed(
     assert there(names) == [False, False]
 
 
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="a folder in which not even root can make a file")
+async def test_a_foreign_lock_counts_where_none_of_our_own_could_be_made(store: StoreThread, names: list[Path]) -> None:
+    lock = UpdateLock([names[0], Path("/proc/version")], store)
+    waiting = asyncio.create_task(lock.acquire())
+    assert await waits(waiting), "a transfer began under somebody else's lock"
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert not names[0].exists()
+
+
 async def test_a_foreign_lock_keeps_no_id_in_the_store(store: StoreThread, names: list[Path]) -> None:
     names[1].write_text("somebody")
     lock = UpdateLock(names, store)

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import logging
 import random
+import secrets
 import socket
 import struct
 import sys
@@ -32,7 +33,7 @@ class Watched:
     """A browser, and what it said of the boards of one test."""
 
     def __init__(self, *, loopback_only: bool = True) -> None:
-        self.prefix = f"ESP8266_{random.randrange(10**8, 10**9)}_"
+        self.prefix = f"ESP8266_{10**8 + secrets.randbelow(9 * 10**8)}_"
         self.said: list[tuple[str, MdnsService | None]] = []
         self._news = asyncio.Event()
         self.browser = MdnsBrowser(ON_LOOPBACK, self._hear, loopback_only=loopback_only)

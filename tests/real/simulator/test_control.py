@@ -42,7 +42,7 @@ class SmallWorld:
     def __init__(self, supervisor: SimulatedSupervisor) -> None:
         self.supervisor = supervisor
         self.lamp = Lamp()
-        self.boards = {"7": self.lamp}
+        self.all_boards = {"7": self.lamp}
         self.pushed: list[tuple[int, Mapping[str, bytes] | None, int | None]] = []
 
     def push(

@@ -12,6 +12,7 @@ from enmctl.models import Application
 from enmctl.settings import Settings
 from enmctl.simulator.supervisor import SimulatedSupervisor
 from enmctl.sources.supervisor import SupervisorSource
+from tests.servers import listening
 
 APP = 13015
 APPLICATION = Application(APP, "lamps", "esp8266", "c" * 40)
@@ -19,6 +20,15 @@ KEY = "s3cretKeyOfTheSupervisor"
 COMMIT = "c" * 40
 WITHIN = 20.0
 """Seconds that any wait may take on a busy machine."""
+
+
+HANGING = {"silent", "no-answer", "stall-halfway"}
+"""The faults of a Supervisor that only a limit ends."""
+
+
+def limit_for(fault: str) -> dict[str, Any]:
+    """A short limit for what never comes; whatever does come has all the time it needs on a busy machine."""
+    return {"supervisor_timeout": 0.4} if fault in HANGING else {}
 
 
 @asynccontextmanager
@@ -57,12 +67,8 @@ Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 async def answering(answer: Answer | bytes) -> AsyncGenerator[Bytes]:
     """A server on loopback; with bytes, each request gets them and the connection ends."""
     server = Bytes()
-    writers: set[asyncio.StreamWriter] = set()
-    serving: set[asyncio.Task[Any] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.add(writer)
-        serving.add(asyncio.current_task())
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             server.asked.append(head)
@@ -73,16 +79,10 @@ async def answering(answer: Answer | bytes) -> AsyncGenerator[Bytes]:
                 await answer(head, writer)
         except (OSError, asyncio.IncompleteReadError):
             pass
-        finally:
-            writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
-        server.address = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    async with listening(serve) as port:
+        server.address = f"http://127.0.0.1:{port}"
         yield server
-        for writer in writers:
-            writer.transport.abort()
-        if tasks := [task for task in serving if task is not None]:
-            await asyncio.wait(tasks, timeout=WITHIN)
 
 
 async def for_ever(writer: asyncio.StreamWriter, piece: bytes, every: float = 0.05) -> None:

@@ -23,7 +23,7 @@ from enmctl.settings import Settings
 from enmctl.sources import proxyvisor_client
 from enmctl.sources import supervisor as module
 from enmctl.sources.supervisor import SupervisorSource
-from tests.real.sources.rig import APP, APPLICATION, COMMIT, answering, ok, source_at, supervised
+from tests.real.sources.rig import APP, APPLICATION, COMMIT, HANGING, answering, limit_for, ok, source_at, supervised
 
 ERAS = ("v6", "v11", "v12", "v14")
 UUID = "5a" * 31
@@ -104,14 +104,15 @@ async def test_two_questions_fetch_ten_thousand_devices() -> None:
 )
 @pytest.mark.parametrize("question", ["applications", "devices"])
 async def test_a_list_that_fails_is_an_error_with_a_remedy(question: str, fault: str, error: type[SourceError]) -> None:
-    async with supervised(settings={"supervisor_timeout": 0.4}) as (supervisor, source):
+    async with supervised(settings=limit_for(fault)) as (supervisor, source):
         supervisor.fail(question, fault)
         with pytest.raises(error) as raised:
             await source.fetch()
         assert raised.value.remedy
         assert "\n" not in str(raised.value)
         supervisor.heal()
-        assert await source.fetch() is not None
+        if fault not in HANGING:
+            assert await source.fetch() is not None
 
 
 async def test_numbers_that_come_as_text_are_numbers() -> None:
@@ -157,7 +158,7 @@ async def test_a_supervisor_that_is_down_is_away_and_a_question_is_asked_again_f
     ],
 )
 async def test_whatever_may_have_made_a_device_is_a_lost_answer(fault: str) -> None:
-    async with supervised(settings={"supervisor_timeout": 0.5}) as (supervisor, source):
+    async with supervised(settings=limit_for(fault)) as (supervisor, source):
         options: dict[str, Any] = {}
         if fault == "302":
             fault, options = "answer", {"status": 302, "body": "somewhere else"}
@@ -235,8 +236,11 @@ async def test_a_report_says_nothing_empty_and_what_says_nothing_is_not_sent(rep
 async def test_a_report_that_fails_tells_whether_to_keep_it(
     fault: str, options: dict[str, Any], error: type[SourceError]
 ) -> None:
-    async with supervised(settings={"supervisor_timeout": 0.5}) as (supervisor, source):
-        made = await source.provision(APPLICATION, "1")
+    async with (
+        supervised() as (supervisor, patient),
+        source_at(supervisor.url, **limit_for(fault)) as source,
+    ):
+        made = await patient.provision(APPLICATION, "1")
         for operation in ("report", "log"):
             supervisor.fail(operation, fault, **options)
         with pytest.raises(error):
@@ -244,7 +248,7 @@ async def test_a_report_that_fails_tells_whether_to_keep_it(
         with pytest.raises(SourceError):
             await source.log(made.uuid, "hello", 0.0)
         supervisor.heal()
-        await source.report(made.uuid, IDLE)
+        await (patient if fault in HANGING else source).report(made.uuid, IDLE)
         assert supervisor.devices[made.uuid].status == "Idle"
 
 

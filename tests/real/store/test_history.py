@@ -46,7 +46,7 @@ def test_success_ends_the_attempt_and_marks_the_device_in_one_step(store: Store)
     assert store.succeed_update(
         attempt_id, failed.uuid, ended_at=120.0, proof=Proof.VERSION_READ_BACK, sent=1000, commit="c1", held_target=None
     )
-    assert store.devices() == [device(commit="c1", target_commit="c2")]
+    assert store.devices() == [device(commit="c1", target_commit="c2", commit_at=120.0)]
     (attempt,) = store.attempts()
     assert (attempt.outcome, attempt.proof, attempt.ended_at, attempt.sent) == (
         Outcome.SUCCEEDED,
@@ -54,6 +54,39 @@ def test_success_ends_the_attempt_and_marks_the_device_in_one_step(store: Store)
         120.0,
         1000,
     )
+
+
+def good_of(store: Store) -> tuple[str | None, str | None]:
+    [known] = store.devices()
+    return known.commit, known.good_commit
+
+
+def test_the_last_good_commit_is_the_one_before_and_never_the_one_that_was_left_for_it(store: Store) -> None:
+    store.add_device(device())
+
+    def comes_to(commit: str | None) -> tuple[str | None, str | None]:
+        proof = Proof.VERSION_READ_BACK
+        store.succeed_update(begin(store), device().uuid, ended_at=1.0, proof=proof, commit=commit)
+        return good_of(store)
+
+    assert comes_to("c1") == ("c1", None)
+    assert comes_to("c1") == ("c1", None)
+    assert comes_to("c2") == ("c2", "c1")
+    assert comes_to("c1") == ("c1", "c1"), "back to it: c2 is not where it would go back to"
+    assert comes_to("c3") == ("c3", "c1")
+    assert comes_to("c4") == ("c4", "c3")
+    assert comes_to(None) == (None, "c4"), "a flash by hand with a file that nobody knows"
+
+
+def test_a_device_of_which_nothing_is_known_any_more_keeps_what_it_ran_as_good(store: Store) -> None:
+    store.add_device(device(commit="c2", good_commit="c1"))
+    store.doubt_commit(device().uuid, "c3")
+    assert good_of(store) == (None, "c2")
+    store.doubt_commit(device().uuid, "c3")
+    assert good_of(store) == (None, "c2")
+    store.change(device().uuid, commit="c3")
+    store.doubt_commit(device().uuid, "c2")
+    assert good_of(store) == (None, "c2"), "it was on its way back to that"
 
 
 def test_a_success_that_cannot_be_stored_whole_is_not_stored_at_all(store: Store) -> None:

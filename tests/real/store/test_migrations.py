@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from enmctl.errors import StoreError
-from enmctl.models import AttemptKind, BoardKey, Device, Outcome, Pending, Proof
+from enmctl.models import AttemptKind, BoardKey, Device, Outcome, Pending, PinnedBy, Proof
 from enmctl.store import Store, schema
 from enmctl.store.reading import read_devices
 
@@ -37,6 +38,11 @@ LAMP = Device(
     retry_at=20.5,
     first_listed=4,
 )
+PINNED_LAMP = replace(
+    LAMP, commit_at=110.5, good_commit="c0", pinned_commit="c0", pinned_target="c2", pinned_by=PinnedBy.POLICY
+)
+"""The same device as versions from 2 on know it."""
+
 GONE = Device("b" * 62, 7, "esp8266", "2", "gone", deleted=True, unlisted=True)
 BOARDLESS = Device("c" * 62, 8, "esp8266")
 
@@ -65,7 +71,7 @@ def test_an_old_database_comes_up_to_date_and_keeps_everything(version: int, pat
     with Store.open(path) as store:
         assert not store.fresh
         assert store.notes == []
-        assert store.devices(deleted=None) == [LAMP, GONE, BOARDLESS]
+        assert store.devices(deleted=None) == [LAMP if version == 1 else PINNED_LAMP, GONE, BOARDLESS]
         assert store.pending() == [Pending(BoardKey(7, "3"), "esp8266", 4, 30.5, asked=True)]
         flash, update = store.attempts()
         assert (flash.kind, flash.outcome, flash.uuid) == (AttemptKind.FLASH, Outcome.RUNNING, None)

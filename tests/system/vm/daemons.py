@@ -64,7 +64,7 @@ async def must(*words: str | Path) -> str:
 async def until(holds: Callable[[], Awaitable[bool]], within: float = WITHIN) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(within):
-        while not await holds():
+        while not await holds():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(LOOK_AGAIN)
 
 

@@ -15,6 +15,7 @@ import pytest
 from enmctl.errors import UnknownError
 from enmctl.gateway.api.server import ApiServer
 from enmctl.gateway.control import DeviceView, Hook, Job
+from enmctl.gateway.planning import Planned
 from enmctl.models import Device, DeviceStatus, GatewayStatus, Proof, Stage, Step
 from enmctl.settings import Settings
 
@@ -62,19 +63,22 @@ class MemoryControl:
         self.target_status = GatewayStatus.RUNNING
         self.asked: list[GatewayStatus] = []
         self.seconds: float | None = None
+        self.paused_by = ""
         self.hooks: list[tuple[str, Hook]] = []
         self.deleted: list[str] = []
         self.restarts: list[str] = []
         self.jobs: list[Job] = []
+        self.rollbacks: list[tuple[str, bool, bool]] = []
         self.script: Script = flashed
         self.turns = True
         self.fault: Exception | None = None
 
-    async def set_target_status(self, status: GatewayStatus, *, seconds: float | None = None) -> None:
+    async def set_target_status(self, status: GatewayStatus, *, seconds: float | None = None, by: str = "") -> None:
         self._fail()
         self.asked.append(status)
         self.current_status = self.target_status = status
         self.seconds = seconds
+        self.paused_by = by
 
     async def devices(self) -> list[DeviceView]:
         self._fail()
@@ -105,6 +109,17 @@ class MemoryControl:
     def work(self, job: Job) -> AsyncGenerator[Step, None]:
         self.jobs.append(job)
         return self.script(job)
+
+    async def plan(self) -> list[Planned]:
+        self._fail()
+        return [Planned("update", "its target is another", UUID, "holy-sunset", "1265892", "lamps", "b" * 40)]
+
+    async def roll_back(self, word: str, *, application: bool, clear: bool) -> list[str]:
+        self._fail()
+        if not application:
+            await self.device(word)
+        self.rollbacks.append((word, application, clear))
+        return [f"{word} goes back"]
 
     def turning(self) -> bool:
         return self.turns

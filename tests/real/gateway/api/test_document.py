@@ -72,6 +72,17 @@ async def test_what_is_answered_is_as_described(served: Served) -> None:
     schema_of("Status").validate((await client.get("/v1/enm/status")).json())
     schema_of("Health").validate((await client.get("/healthz")).json())
     schema_of("Error").validate((await client.get("/v1/devices/0")).json())
+    schema_of("Plan").validate((await client.get("/v1/enm/plan")).json())
+    schema_of("RolledBack").validate((await client.put("/v1/devices/1265892/rollback")).json())
+    schema_of("RolledBack").validate((await client.delete("/v1/devices/1265892/rollback")).json())
+    schema_of("RolledBack").validate((await client.put("/v1/enm/applications/lamps/rollback")).json())
+    schema_of("RolledBack").validate((await client.delete("/v1/enm/applications/lamps/rollback")).json())
+    assert served.control.rollbacks == [
+        ("1265892", False, False),
+        ("1265892", False, True),
+        ("lamps", True, False),
+        ("lamps", True, True),
+    ]
     schema_of("Error").validate((await client.get("/nowhere")).json())
     news = await client.post("/v1/devices/a/identify")
     for line in news.text.splitlines():

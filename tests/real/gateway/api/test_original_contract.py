@@ -46,7 +46,7 @@ async def test_the_readme_examples_get_what_they_got(served: Served) -> None:
     assert await replay(RESUME + "localhost:1337/v1/enm/status") == (200, b"")
     assert served.control.asked == [GatewayStatus.PAUSED, GatewayStatus.RUNNING]
 
-    progress: list[tuple[str, Any]] = [("Progress", None)]
+    progress: list[tuple[str, Any]] = [("Progress", None), ("PinnedCommit", None)]
     status, body = await replay("curl -i -X GET localhost:1337/v1/devices")
     assert status == 200
     [device] = json.loads(body)
@@ -128,3 +128,20 @@ async def test_an_end_that_makes_no_sense_is_refused(served: Served, seconds: st
     assert served.control.asked == []
     answer = await served.client.put("/v1/enm/status", json={"targetStatus": "Running", "seconds": 5})
     assert answer.status_code == 400
+
+
+async def test_a_pause_may_have_a_name_which_is_told_until_it_ends(served: Served) -> None:
+    answer = await served.client.put("/v1/enm/status", json={"targetStatus": "Paused", "by": "logger"})
+    assert (answer.status_code, served.control.paused_by) == (200, "logger")
+    assert (await served.client.get("/v1/enm/status")).json()["pausedBy"] == "logger"
+    await served.client.put("/v1/enm/status", json={"targetStatus": "Paused", "by": None})
+    assert "pausedBy" not in (await served.client.get("/v1/enm/status")).json()
+
+
+@pytest.mark.parametrize("by", ["", "a" * 101, "a\nb", 1, True, []])
+async def test_a_name_that_is_none_is_refused(served: Served, by: object) -> None:
+    answer = await served.client.put("/v1/enm/status", json={"targetStatus": "Paused", "by": by})
+    assert answer.status_code == 400
+    answer = await served.client.put("/v1/enm/status", json={"targetStatus": "Running", "by": "logger"})
+    assert answer.status_code == 400
+    assert served.control.asked == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import secrets
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -29,7 +29,7 @@ async def boards() -> AsyncIterator[Boards]:
 
         async def start(**options: Any) -> SimulatedEsp8266:
             quick = {"advertise": False, "flash_speed": 20e6, "reboot_time": 0.05}
-            application_id = random.randrange(10**8, 10**9)
+            application_id = 10**8 + secrets.randbelow(9 * 10**8)
             return await stack.enter_async_context(SimulatedEsp8266(application_id, **(quick | options)))
 
         yield start

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import random
+import secrets
 import sys
 from pathlib import Path
 
@@ -258,7 +258,7 @@ def open_files() -> int:
 async def test_nothing_is_left_behind() -> None:
     tasks, files = asyncio.all_tasks(), open_files()
     for _ in range(3):
-        async with SimulatedEsp8266(random.randrange(10**8, 10**9), reboot_time=0.01) as board:
+        async with SimulatedEsp8266(10**8 + secrets.randbelow(9 * 10**8), reboot_time=0.01) as board:
             await board.power(False)
             await board.power(True)
             _, writer = await asyncio.open_connection(board.address, board.port)
@@ -273,7 +273,7 @@ async def test_nothing_is_left_behind() -> None:
 async def test_a_board_that_is_stopped_at_any_moment_leaves_nothing_behind() -> None:
     tasks, files = asyncio.all_tasks(), open_files()
     for turns in range(25):
-        board = SimulatedEsp8266(random.randrange(10**8, 10**9), advertise=False, reboot_time=0.0)
+        board = SimulatedEsp8266(10**8 + secrets.randbelow(9 * 10**8), advertise=False, reboot_time=0.0)
         await board.start()
         board._restart(Reset())
         for _ in range(turns):

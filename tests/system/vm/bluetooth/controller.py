@@ -1,7 +1,7 @@
 """A virtual Bluetooth adapter for the real bluetoothd: a controller in this process behind the kernel's ``hci_vhci``.
 
-``python -m tests.system.vm.bluetooth.controller`` keeps it up until it is told to end. What is on ``link`` is in the air
-around it.
+``python -m tests.system.vm.bluetooth.controller`` keeps it up until it is told to end. What is on ``link`` is in
+the air around it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ async def adapter(link: LocalLink) -> AsyncGenerator[Controller]:
 async def main() -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with adapter(LocalLink()):
+    async with adapter(LocalLink()):  # type: ignore[no-untyped-call]
         await stop.wait()
 
 

@@ -1,4 +1,4 @@
-"""A station in a network namespace of its own, as an ESP8266 is one: it joins a network, asks for an address, and lives."""
+"""A station in a network namespace of its own, as an ESP8266 is one: it joins a network, and asks for an address."""
 
 from __future__ import annotations
 

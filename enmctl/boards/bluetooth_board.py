@@ -1,0 +1,287 @@
+"""What all boards have in common that are updated over Bluetooth by Nordic's DFU: a driver for one is a subclass.
+
+A subclass says how its boards advertise, and for which of its kinds a board is that has shown what it offers; see
+docs/add-a-board.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Final
+
+from enmctl.boards.adverts import ADDRESS, BOOTLOADERS, mode_of
+from enmctl.boards.bluetooth_link import BluetoothLink
+from enmctl.boards.contract import Answer, Applied, Firmware, Heard
+from enmctl.boards.nordic_firmware import NordicFirmware, read_nordic
+from enmctl.boards.pairing import pair
+from enmctl.boards.surroundings import Surroundings
+from enmctl.dfu.driver import Finished, carry_out
+from enmctl.dfu.gatt import LED_TEXT
+from enmctl.dfu.limits import Limits
+from enmctl.dfu.link import GattError, LinkError, Memory, Opened
+from enmctl.dfu.restarting import restart
+from enmctl.dfu.update import Choice, Job, update
+from enmctl.errors import BoardError, FirmwareError, OfflineError, RadioError, RefusedError
+from enmctl.firmware.targets import Target
+from enmctl.models import BoardMode, DiscoveredBoard, Radio, Stage, Step
+from enmctl.radio.bluetooth import Advert, BluetoothRadio
+from enmctl.settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+FULL: Final = "ENM_FULL_FLASH"
+"""The config that has all of a program sent where a part would do."""
+
+NO_RESUME: Final = "ENM_NO_RESUME"
+"""The config that has a transfer begun anew where it could go on."""
+
+PAIRED_WITH: Final = ("needs-bond", "bond-lost")
+"""Reasons for which a board is paired with, where a person is there to allow it."""
+
+TEXT_MOST: Final = 20
+"""Characters that a micro:bit's LED service takes at once (Bluetooth profile of the micro:bit)."""
+
+
+class BluetoothBoard:
+    """Keeps ``enmctl.boards.contract.BoardDriver`` for boards with a Nordic chip.
+
+    Attributes:
+        surroundings: filled in by whoever runs the driver.
+    """
+
+    board_type: ClassVar[str]
+    radio: ClassVar[Radio] = Radio.BLUETOOTH
+    targets: ClassVar[tuple[Target, ...]]
+    """The kinds of boards that the type covers."""
+    bootloaders: ClassVar[frozenset[str]] = BOOTLOADERS
+    """The services of their bootloaders."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.surroundings = Surroundings()
+
+    @abstractmethod
+    def program_of(self, advert: Advert) -> tuple[int | None, str] | None:
+        """The application that a running program's advertisement names (None: none) and the board's name there.
+
+        None where it is no board of this type. Never raises.
+        """
+
+    @abstractmethod
+    def kind_of(self, opened: Opened) -> Target | None:
+        """Which kind a board is that offers this, or None where that does not tell."""
+
+    def recognise(self, heard: Heard) -> DiscoveredBoard | None:
+        """The board behind an advertisement; a bootloader names no application and may be of another type."""
+        if not isinstance(heard, Advert):
+            return None
+        program = self.program_of(heard)
+        if program is not None:
+            return self._discovered(heard, program[0], program[1], BoardMode.APPLICATION)
+        if mode_of(heard) is not BoardMode.BOOTLOADER or self._is_of_others(heard):
+            return None
+        return self._discovered(heard, None, heard.name or "bootloader", BoardMode.BOOTLOADER)
+
+    def mode_of(self, advert: Advert) -> BoardMode:
+        """What an advertisement shows of a board of this type."""
+        return BoardMode.APPLICATION if self.program_of(advert) is not None else mode_of(advert)
+
+    def at_address(self, address: str) -> DiscoveredBoard | None:
+        """The board at a Bluetooth address."""
+        if not ADDRESS.fullmatch(address):
+            return None
+        return DiscoveredBoard(
+            board_type=self.board_type,
+            application_id=None,
+            local_id=address.upper(),
+            radio=self.radio,
+            name=address.upper(),
+            addresses=(address.upper(),),
+        )
+
+    def read_firmware(self, path: Path, config: Mapping[str, str]) -> Firmware:
+        """Read and check a file of any kind that ``enmctl inspect`` knows, or an asset's folder."""
+        return read_nordic(path, self.board_type, self.targets, config)
+
+    async def alive(self, board: DiscoveredBoard) -> bool:
+        """Whether it is heard within ENM_BLUETOOTH_LONG_TIMEOUT."""
+        seconds = self._settings.bluetooth_long_timeout
+        address = board.addresses[0]
+        return await self._radio(board).heard(lambda advert: advert.address == address, seconds) is not None
+
+    async def ask(self, board: DiscoveredBoard, config: Mapping[str, str]) -> Answer:  # noqa: ARG002 - it has no words
+        """Nothing: these boards tell no version, and a connection only to find that out would keep others waiting."""
+        return Answer()
+
+    async def update(
+        self, board: DiscoveredBoard, firmware: Firmware, config: Mapping[str, str]
+    ) -> AsyncGenerator[Step, None]:
+        """Send what is for this kind of board, wait until it is back, and tell how that is known."""
+        if not isinstance(firmware, NordicFirmware):
+            raise FirmwareError(f"{firmware.describe} is no firmware for {board.board_type} boards")
+        address = board.addresses[0]
+        memory = await self.surroundings.memories.load(address)
+        if config.get(NO_RESUME):
+            memory.forget()
+
+        def choose(opened: Opened) -> Choice:
+            return self.choice(board, opened, firmware, config)
+
+        job = Job(board.name, choose, board.mode, may_be_silent=board.application_id is None)
+        try:
+            async with aclosing(self._transferred(board, job, memory)) as steps:
+                async for step in steps:
+                    yield step
+        except RefusedError as error:
+            if error.reason not in PAIRED_WITH or not self.surroundings.may_pair:
+                raise
+            was_bonded = error.reason == "bond-lost"
+        else:
+            return
+        yield Step(Stage.CHECKING, note="pairs with the board")
+        ask = self.surroundings.ask_passkey
+        passkey = None if ask is None else partial(ask, board)
+        await pair(self._link(board), board, passkey, self._limits, anew=was_bonded)
+        async with aclosing(self._transferred(board, job, memory)) as steps:
+            async for step in steps:
+                yield step
+
+    def choice(
+        self, board: DiscoveredBoard, opened: Opened, firmware: NordicFirmware, config: Mapping[str, str]
+    ) -> Choice:
+        """What a board gets that offers this.
+
+        Raises:
+            FirmwareError: there is nothing for it.
+            RefusedError: it does not tell what it is.
+        """
+        del config
+        return Choice(firmware.for_target(self._kind(board, opened)))
+
+    async def left_with(self, board: DiscoveredBoard) -> str:
+        """What a board is left with whose update was stopped, as the memory of the transfer tells."""
+        memory = await self.surroundings.memories.load(board.addresses[0])
+        if memory.begun == "partial":
+            return "it waits in its pairing mode for the rest of the program; flash the same file again to go on"
+        return "it waits in its bootloader; flash the same file again to go on" if memory.begun else ""
+
+    async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:  # noqa: ARG002 - needs none
+        """Restart the board and wait until it is back; RefusedError where its program offers no way."""
+        link = self._link(board)
+        async with aclosing(carry_out(restart(board.name, board.mode, self._limits), link)) as news:
+            async for _ in news:
+                pass
+
+    async def identify(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:  # noqa: ARG002 - needs none
+        """Have the board show its name on its LEDs; RefusedError where its program offers no way."""
+        async with self._opened(board) as link:
+            if LED_TEXT not in link.connection.characteristics:
+                raise RefusedError(
+                    f"the program on {board.name} offers no way to show itself",
+                    remedy="a program with the LED service does",
+                    reason="unsupported",
+                )
+            await link.request(LED_TEXT, board.short_name.encode()[:TEXT_MOST])
+
+    async def configure(
+        self,
+        board: DiscoveredBoard,
+        config: Mapping[str, str],
+        *,
+        new_config: Mapping[str, str] | None,
+        new_environment: Mapping[str, str] | None,
+    ) -> Applied:
+        """Nothing: these boards have no channel for either, so both count as applied with the firmware."""
+        del board, config, new_config, new_environment
+        return Applied(config=False, environment=False)
+
+    def _is_of_others(self, advert: Advert) -> bool:
+        """Whether a bootloader tells that it speaks what no board of this type does."""
+        told = advert.services & BOOTLOADERS
+        return bool(told) and not told & self.bootloaders
+
+    def _discovered(self, advert: Advert, application_id: int | None, name: str, mode: BoardMode) -> DiscoveredBoard:
+        return DiscoveredBoard(
+            board_type=self.board_type,
+            application_id=application_id,
+            local_id=advert.address.upper(),
+            radio=self.radio,
+            name=name,
+            addresses=(advert.address,),
+            mode=mode,
+            signal=advert.signal,
+        )
+
+    def _kind(self, board: DiscoveredBoard, opened: Opened) -> Target:
+        kind = self.kind_of(opened)
+        if kind is None:
+            raise RefusedError(
+                f"{board.name} does not show what it is: its program offers no update over Bluetooth",
+                remedy="bring it into its pairing mode, or flash it over USB",
+                reason="unsupported",
+                permanent=False,
+            )
+        return kind
+
+    async def _transferred(self, board: DiscoveredBoard, job: Job, memory: Memory) -> AsyncGenerator[Step, None]:
+        link = self._link(board, memory)
+        mode = await link.find(self._limits.answer)
+        if mode is None:
+            raise _not_heard(board)
+        loop = asyncio.get_running_loop()
+        transfer = update(replace(job, mode=mode), memory, self._limits, loop.time)
+        async with aclosing(carry_out(transfer, link)) as news:
+            async for item in news:
+                if isinstance(item, Finished):
+                    yield Step(Stage.DONE, proof=item.value)
+                else:
+                    yield item
+
+    @property
+    def _limits(self) -> Limits:
+        settings = self._settings
+        return Limits(
+            operation=settings.bluetooth_short_timeout,
+            answer=settings.bluetooth_long_timeout,
+            back=settings.return_timeout,
+            silent=settings.bluetooth_long_timeout,
+        )
+
+    def _radio(self, board: DiscoveredBoard) -> BluetoothRadio:
+        radio = self.surroundings.bluetooth
+        if radio is None:
+            raise RadioError(f"Bluetooth is not open, and {board.name} is reached by it alone", reason="no-bluetooth")
+        return radio
+
+    def _link(self, board: DiscoveredBoard, memory: Memory | None = None) -> BluetoothLink:
+        """A link to the board; with a memory for a transfer, which is written down in the end."""
+        address = board.addresses[0]
+        keep = None if memory is None else partial(self.surroundings.memories.keep, address, memory)
+        return BluetoothLink(self._radio(board), address, board.name, mode_of=self.mode_of, keep=keep)
+
+    @asynccontextmanager
+    async def _opened(self, board: DiscoveredBoard) -> AsyncGenerator[BluetoothLink]:
+        """A connection to the running program, for something short; errors of the link as people know them."""
+        link = self._link(board)
+        try:
+            await link.open(board.mode, self._limits.answer)
+            yield link
+        except GattError as error:
+            raise BoardError(f"{board.name} refused: {error}", reason="att-error") from None
+        except LinkError:
+            raise OfflineError(
+                f"{board.name} is not heard, or the connection broke", remedy="bring it nearer and try again"
+            ) from None
+        finally:
+            await link.close()
+
+
+def _not_heard(board: DiscoveredBoard) -> OfflineError:
+    return OfflineError(f"{board.name} is not heard", remedy="power it, and bring it nearer", reason="not-heard")

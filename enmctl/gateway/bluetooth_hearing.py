@@ -1,0 +1,156 @@
+"""Boards within reach of Bluetooth: what they advertise, and whether they still do.
+
+Nothing is asked of them: a board that advertises is there, and one that has not for a while is offline. A board in its
+bootloader names no application; it is known by the address of a device, or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from enmctl.boards.adverts import is_next
+from enmctl.boards.contract import BoardDriver
+from enmctl.gateway.reach import OpenRadio
+from enmctl.gateway.sightings import Place, Sightings
+from enmctl.models import BoardKey, BoardMode, DiscoveredBoard
+from enmctl.settings import Settings
+
+if TYPE_CHECKING:
+    from enmctl.radio.bluetooth import Advert, BluetoothRadio
+
+LOG = logging.getLogger(__name__)
+
+
+PREFIX = "bluetooth "
+"""How the places of these boards are called."""
+
+
+class BluetoothHearing:
+    """Hears boards over Bluetooth for as long as it is started.
+
+    Args:
+        settings: limits.
+        drivers: a driver for each board type that is reached over Bluetooth.
+        sightings: where what is heard goes.
+        is_busy: whether a worker has the board in hand; a connected board is not heard, and is not gone.
+        open_radio: makes the radio.
+
+    Attributes:
+        devices: the boards that are devices, by address, with their type; so a bootloader is known again.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        drivers: Mapping[str, BoardDriver],
+        sightings: Sightings,
+        *,
+        is_busy: Callable[[BoardKey], bool],
+        open_radio: OpenRadio,
+    ) -> None:
+        self._settings = settings
+        self._drivers = drivers
+        self._sightings = sightings
+        self._is_busy = is_busy
+        self._open_radio = open_radio
+        self._radio: BluetoothRadio | None = None
+        self._stop_listening: Callable[[], None] | None = None
+        self._names: set[str] = set()
+        self.devices: Mapping[str, tuple[BoardKey, str]] = {}
+
+    async def start(self) -> None:
+        """Listen. Raises RadioError where Bluetooth cannot be used on this machine."""
+        radio = self._open_radio(self._settings)
+        await radio.__aenter__()
+        self._radio = radio
+        self._stop_listening = radio.listen(self._heard)
+        for driver in self._drivers.values():
+            driver.surroundings.bluetooth = radio
+
+    async def stop(self) -> None:
+        """Let the radio go, and forget what was heard."""
+        for driver in self._drivers.values():
+            driver.surroundings.bluetooth = None
+        if self._stop_listening is not None:
+            self._stop_listening()
+            self._stop_listening = None
+        radio, self._radio = self._radio, None
+        if radio is not None:
+            await radio.__aexit__(None, None, None)
+        for name in list(self._names):
+            self._drop(name)
+
+    def _heard(self, advert: Advert) -> None:
+        board = self._recognise(advert)
+        if board is None:
+            return
+        name = f"{PREFIX}{board.local_id}"
+        self._names.add(name)
+        place = self._sightings.places.get(name)
+        if self._sightings.said_at(name) != board or (place is not None and not place.online):
+            self.take(name, board)
+        elif place is not None:
+            place.heard_at = asyncio.get_running_loop().time()
+
+    def take(self, name: str, board: DiscoveredBoard) -> None:
+        """Take up what says at a place that it is a board; it is online, for it was heard."""
+        place = self._sightings.hear(name, board)
+        if place is None:
+            return
+        place.online = True
+        place.heard_at = asyncio.get_running_loop().time()
+        self._sightings.refresh(place.key)
+        if place.timer is None:
+            self._watch(name, place, self._settings.bluetooth_gone_after)
+
+    def _recognise(self, advert: Advert) -> DiscoveredBoard | None:
+        """The board that advertises; how strong it is heard is of no interest here."""
+        for board_type, driver in self._drivers.items():
+            board = driver.recognise(advert)
+            if board is None:
+                continue
+            if board.mode is BoardMode.APPLICATION:
+                return replace(board, signal=None)
+            known = self._bootloader_of(board.local_id)
+            if known is not None and known[1] == board_type:
+                key = known[0]
+                return replace(
+                    board,
+                    application_id=key.application_id,
+                    local_id=key.local_id,
+                    addresses=(key.local_id,),
+                    signal=None,
+                )
+        return None
+
+    def _bootloader_of(self, address: str) -> tuple[BoardKey, str] | None:
+        """The device whose bootloader has this address: its own, or the next one."""
+        found = self.devices.get(address)
+        if found is not None:
+            return found
+        return next((known for own, known in self.devices.items() if is_next(address, own)), None)
+
+    def _watch(self, name: str, place: Place, delay: float) -> None:
+        place.timer = asyncio.get_running_loop().call_later(delay, self._may_be_gone, name, place)
+
+    def _may_be_gone(self, name: str, place: Place) -> None:
+        """Drop a board that was not heard for a while, in which there was something to hear."""
+        place.timer = None
+        if self._sightings.places.get(name) is not place:
+            return
+        silent_for = asyncio.get_running_loop().time() - place.heard_at
+        limit = self._settings.bluetooth_gone_after
+        if self._is_busy(place.key) or self._radio is None or not self._radio.is_listening:
+            self._watch(name, place, limit)
+        elif silent_for < limit:
+            self._watch(name, place, limit - silent_for)
+        else:
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        self._names.discard(name)
+        self._sightings.drop(name)

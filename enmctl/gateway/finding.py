@@ -1,0 +1,145 @@
+"""Which board a person means: by a device's name, by what boards are called that are heard, or by an address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from enmctl.errors import EnmError, OfflineError, UnknownError, UsageError
+from enmctl.gateway.jobs import Target, refuse_unless_simulated
+from enmctl.gateway.lookout import Bench, Boards, find_boards, look_around
+from enmctl.gateway.naming import find_device, is_called
+from enmctl.models import Device, DiscoveredBoard, Radio
+
+
+async def find_targets(bench: Bench, words: Sequence[str], seconds: float) -> list[Target | EnmError]:
+    """What each word names: a device by any of its names, a board by its id or name, or an address.
+
+    Listens until all are heard, at most so many seconds; for addresses on the network it does not listen at all. A word
+    that names nothing has its error in its place.
+    """
+    named = [_named(bench, word) for word in words]
+    if all(isinstance(place, (Target, EnmError)) for place in named):
+        boards: Boards = ()
+    else:
+        boards = await look_around(
+            bench, seconds, heard=lambda boards: all(not isinstance(_place(bench, n, boards), EnmError) for n in named)
+        )
+    return [_placed(bench, name, boards) for name in named]
+
+
+async def find_only_board(bench: Bench, seconds: float) -> Target:
+    """The one board there is, for a call that names none: the first that is heard, if no other follows soon.
+
+    Raises:
+        OfflineError: no board is heard.
+        UsageError: several are.
+        RadioError: no board is heard, and a radio that might hear it cannot be used.
+    """
+    found = await find_boards(bench, seconds)
+    if not found:
+        if bench.trouble and not bench.of(Radio.WIFI):
+            raise bench.trouble[0]
+        raise OfflineError(
+            f"no board was heard within {seconds:g} s", remedy="power it, or name it by address: http://10.0.0.7"
+        )
+    places = {board.place for board in found}
+    if len(places) > 1:
+        raise UsageError(
+            f"{len(places)} boards are heard", remedy="name one: " + ", ".join(board.local_id for board in found[:10])
+        )
+    if len(found) > 1:
+        raise _which_type(found)
+    return target_of(bench, found[0])
+
+
+def _named(bench: Bench, word: str) -> Target | Device | str | EnmError:
+    """What is known of a word before listening: a device, a board at an address, or a name yet to be heard."""
+    try:
+        device = find_device(bench.devices, word)
+    except UnknownError:
+        return _at_address(bench, word)
+    except UsageError as error:
+        return error
+    if device.local_id is None:
+        return UnknownError(f"no board is known to be {device.name or device.uuid[:8]}", remedy="see enmctl scan")
+    return device
+
+
+def _at_address(bench: Bench, word: str) -> Target | str | EnmError:
+    """The board at an address on the network; a word that is none is the name of a board yet to be heard."""
+    drivers = bench.of(Radio.WIFI).values()
+    try:
+        board = next((board for driver in drivers if (board := driver.at_address(word))), None)
+        if board is not None and bench.reach.loopback_only:
+            refuse_unless_simulated(board, word)
+    except UsageError as error:
+        return error
+    if board is None:
+        if "://" in word:
+            return UsageError(f"{word!r} is no board's address", remedy="write it like http://user@10.0.0.7/update")
+        return word
+    return _target(bench, board, None)
+
+
+def _placed(bench: Bench, named: Target | Device | str | EnmError, boards: Boards) -> Target | EnmError:
+    """What a word names in the end; what only a radio could have heard that does not work has that as its error."""
+    place = _place(bench, named, boards)
+    if isinstance(place, OfflineError | UnknownError) and bench.trouble and _is_for_bluetooth(bench, named):
+        return bench.trouble[0]
+    return place
+
+
+def _is_for_bluetooth(bench: Bench, named: Target | Device | str | EnmError) -> bool:
+    """Whether what a word names can be reached over Bluetooth alone."""
+    if not bench.of(Radio.WIFI):
+        return True
+    if isinstance(named, Device):
+        return named.board_type in bench.of(Radio.BLUETOOTH)
+    return isinstance(named, str) and any(driver.at_address(named) for driver in bench.of(Radio.BLUETOOTH).values())
+
+
+def _place(bench: Bench, named: Target | Device | str | EnmError, boards: Boards) -> Target | EnmError:
+    """What a word names among the boards that are heard."""
+    if isinstance(named, (Target, EnmError)):
+        return named
+    if isinstance(named, Device):
+        here = next((board for board in boards if board.key == named.key), None)
+        if here is not None:
+            return _target(bench, here, named)
+        return OfflineError(f"{named.name or named.local_id} is not heard", remedy="power it and bring it into range")
+    return _called(bench, named, [board for board in boards if is_called(board, named)])
+
+
+def _called(bench: Bench, word: str, heard: Boards) -> Target | EnmError:
+    """The one board that is called so."""
+    if not heard:
+        return UnknownError(
+            f"no device is called {word!r}, and no such board is heard", remedy="enmctl scan shows which are there"
+        )
+    if len({board.place for board in heard}) > 1:
+        names = ", ".join(dict.fromkeys(board.name for board in heard))
+        return UsageError(f"{len(heard)} boards are called {word!r}", remedy=f"name one: {names}")
+    return _which_type(heard) if len(heard) > 1 else target_of(bench, heard[0])
+
+
+def _which_type(boards: Boards) -> UsageError:
+    """The error for a board in its bootloader, of which nothing tells the type."""
+    types = sorted({board.board_type for board in boards})
+    return UsageError(
+        f"{boards[0].local_id} waits in its bootloader and does not tell what it is",
+        remedy="say it: " + " or ".join(f"--board {name}" for name in types),
+    )
+
+
+def _device_of(bench: Bench, board: DiscoveredBoard) -> Device | None:
+    return next((device for device in bench.devices if device.key == board.key), None)
+
+
+def _target(bench: Bench, board: DiscoveredBoard, device: Device | None) -> Target:
+    own = (device.target_config or {}) if device is not None else {}
+    return Target(board, bench.drivers[board.board_type], device, {**own, **bench.access})
+
+
+def target_of(bench: Bench, board: DiscoveredBoard) -> Target:
+    """A board that was heard, as work by hand wants it."""
+    return _target(bench, board, _device_of(bench, board))

@@ -1,0 +1,221 @@
+"""Looking for boards without a running gateway: on all radios at once, and only for as long as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from enmctl.boards.contract import BoardDriver
+from enmctl.errors import RadioError
+from enmctl.gateway.claiming import claimed
+from enmctl.gateway.reach import OUTSIDE, Reach
+from enmctl.models import BoardMode, Desired, Device, DiscoveredBoard, Radio
+from enmctl.radio.mdns import MdnsBrowser, MdnsService
+from enmctl.settings import Settings
+from enmctl.store import StoreThread
+
+if TYPE_CHECKING:
+    from enmctl.radio.bluetooth import Advert
+
+LOG = logging.getLogger(__name__)
+
+Boards = Sequence[DiscoveredBoard]
+
+QUIET: Final = 1.5
+"""Seconds without a further board after which one that was heard counts as the only one."""
+
+NOTHING_YET: Final = 3.0
+"""Seconds after which a person is told what may be the matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What work by hand needs.
+
+    ``access`` is config that the caller gives (``ENM_OTA_USER`` and its kin); it goes over a device's own. ``store`` is
+    None where there is no database: then nothing is known of devices, and nothing is journalled. With a
+    ``simulated_application`` nothing but loopback is listened on, and boards of others' applications are not seen on
+    the network. ``desired`` tells whose a board is, where its source says so itself. ``nothing_yet`` is called once
+    where no board was heard for a while.
+    """
+
+    settings: Settings
+    drivers: Mapping[str, BoardDriver]
+    devices: Sequence[Device] = ()
+    store: StoreThread | None = None
+    access: Mapping[str, str] = field(default_factory=dict, repr=False)
+    reach: Reach = OUTSIDE
+    simulated_application: int | None = None
+    desired: Desired = field(default_factory=Desired)
+    nothing_yet: Callable[[], None] | None = None
+    trouble: list[RadioError] = field(default_factory=list)
+    """The radios that could not be opened; told where what was looked for was not found."""
+
+    def of(self, radio: Radio) -> Mapping[str, BoardDriver]:
+        """The drivers for boards that a radio reaches."""
+        return {name: driver for name, driver in self.drivers.items() if driver.radio is radio}
+
+
+@asynccontextmanager
+async def with_bluetooth(bench: Bench) -> AsyncGenerator[None]:
+    """Within, the drivers of Bluetooth boards have a radio, where this machine has one."""
+    drivers = bench.of(Radio.BLUETOOTH)
+    async with AsyncExitStack() as stack:
+        if drivers:
+            try:
+                radio = await stack.enter_async_context(bench.reach.open_bluetooth(bench.settings))
+            except RadioError as error:
+                LOG.debug("Bluetooth cannot be used: %s", error)
+                bench.trouble.append(error)
+            else:
+                for driver in drivers.values():
+                    driver.surroundings.bluetooth = radio
+        try:
+            yield
+        finally:
+            for driver in drivers.values():
+                driver.surroundings.bluetooth = None
+
+
+class _Ears:
+    """What is heard on all radios; ``news`` is set at each change, ``enough`` once the listener has what it wants."""
+
+    def __init__(self, bench: Bench, heard: Callable[[Boards], bool] | None) -> None:
+        self._bench = bench
+        self._heard = heard
+        self._found: dict[str, list[DiscoveredBoard]] = {}
+        self.news = asyncio.Event()
+        self.enough = asyncio.Event()
+
+    @property
+    def boards(self) -> Boards:
+        """All boards that are heard, sorted by type, application and id."""
+        found = [board for boards in self._found.values() for board in boards]
+        return sorted(found, key=lambda board: (board.board_type, board.key, board.name))
+
+    def on_service(self, name: str, service: MdnsService | None) -> None:
+        """A service came, changed or went on the network."""
+        wanted = self._bench.simulated_application
+        self._note(
+            f"mdns {name}",
+            [
+                self._as_claimed(board)
+                for driver in self._bench.of(Radio.WIFI).values()
+                if service is not None
+                and (board := driver.recognise(service)) is not None
+                and wanted in (None, board.application_id)
+            ],
+        )
+
+    def on_advert(self, advert: Advert) -> None:
+        """A board advertised. A bootloader is of the type of the device that has its address, else of any."""
+        boards = [
+            self._as_claimed(board)
+            for driver in self._bench.of(Radio.BLUETOOTH).values()
+            if (board := driver.recognise(advert)) is not None
+        ]
+        if not boards:
+            return
+        known = next((device for device in self._bench.devices if device.local_id == boards[0].local_id), None)
+        if known is not None and boards[0].mode is BoardMode.BOOTLOADER:
+            boards = [
+                replace(board, application_id=known.application_id)
+                for board in boards
+                if board.board_type == known.board_type
+            ]
+        self._note(f"bluetooth {advert.address}", boards)
+
+    def _as_claimed(self, board: DiscoveredBoard) -> DiscoveredBoard:
+        """The board as its application's; one that is nobody's stays what its firmware says."""
+        mine, _ = claimed(board, self._bench.desired)
+        return board if mine.application_id is None else mine
+
+    def _note(self, place: str, boards: list[DiscoveredBoard]) -> None:
+        if self._found.get(place, []) == boards:
+            return
+        self._found[place] = boards
+        self.news.set()
+        if self._heard is not None and self._heard(self.boards):
+            self.enough.set()
+
+
+async def look_around(
+    bench: Bench, seconds: float | None, *, heard: Callable[[Boards], bool] | None = None
+) -> list[DiscoveredBoard]:
+    """The boards that are there, sorted by type, application and id.
+
+    Args:
+        bench: with what; its drivers have a Bluetooth radio within ``with_bluetooth`` alone.
+        seconds: how long to listen, None for ever.
+        heard: called with all boards whenever there is news; True ends the listening.
+
+    Raises:
+        RadioError: no radio can be used.
+    """
+    LOG.debug("listening for boards, at most %s s", seconds)
+    async with _listening(bench, heard) as ears:
+        await _within(ears.enough, None if seconds is None else asyncio.get_running_loop().time() + seconds)
+        return list(ears.boards)
+
+
+async def find_boards(bench: Bench, seconds: float) -> list[DiscoveredBoard]:
+    """The boards that are heard, until no further one has come for a moment; at most so many seconds.
+
+    Raises:
+        RadioError: no radio can be used.
+    """
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with _listening(bench, None) as ears:
+        if not await _within(ears.news, began + min(seconds, NOTHING_YET)):
+            if bench.nothing_yet is not None:
+                bench.nothing_yet()
+            await _within(ears.news, began + seconds)
+        while ears.news.is_set():
+            ears.news.clear()
+            await _within(ears.news, min(began + seconds, loop.time() + QUIET))
+        return list(ears.boards)
+
+
+async def _within(event: asyncio.Event, deadline: float | None) -> bool:
+    """Whether an event is set by a time of the loop's clock."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout_at(deadline):
+            await event.wait()
+    return event.is_set()
+
+
+@asynccontextmanager
+async def _listening(bench: Bench, heard: Callable[[Boards], bool] | None) -> AsyncGenerator[_Ears]:
+    ears = _Ears(bench, heard)
+    async with AsyncExitStack() as stack:
+        listening = await _listen_on_network(bench, ears, stack)
+        listening |= _listen_to_bluetooth(bench, ears, stack)
+        if not listening:
+            raise bench.trouble[0] if bench.trouble else RadioError("no board type is installed", reason="no-drivers")
+        yield ears
+
+
+async def _listen_on_network(bench: Bench, ears: _Ears, stack: AsyncExitStack) -> bool:
+    if not bench.of(Radio.WIFI):
+        return False
+    browser = MdnsBrowser(bench.settings, ears.on_service, loopback_only=bench.reach.loopback_only)
+    try:
+        await stack.enter_async_context(browser)
+    except RadioError as error:
+        bench.trouble.append(error)
+        return False
+    return True
+
+
+def _listen_to_bluetooth(bench: Bench, ears: _Ears, stack: AsyncExitStack) -> bool:
+    radios = {driver.surroundings.bluetooth for driver in bench.of(Radio.BLUETOOTH).values()} - {None}
+    for radio in radios:
+        if radio is not None:
+            stack.callback(radio.listen(ears.on_advert))
+    return bool(radios)

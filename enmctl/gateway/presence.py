@@ -1,0 +1,35 @@
+"""Since when each board is there without a gap, and when it was seen to go: what "stays well" is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from enmctl.gateway.decide import Seen
+from enmctl.models import BoardKey
+
+
+class Presence:
+    """Watches the table of boards from pass to pass; what it knows begins with the process.
+
+    Attributes:
+        there_since: seconds since the epoch, for each board that is online.
+        lost_at: seconds since the epoch, for each board that was online before and is not, or was not for a while.
+    """
+
+    def __init__(self) -> None:
+        self.there_since: dict[BoardKey, float] = {}
+        self.lost_at: dict[BoardKey, float] = {}
+
+    def note(self, boards: Mapping[BoardKey, Seen], now: float) -> None:
+        """Take the table as it is now into account."""
+        online = {key for key, seen in boards.items() if seen.online}
+        gone = self.there_since.keys() - online
+        for key in gone:
+            del self.there_since[key]
+            self.lost_at[key] = now
+        for key in online - self.there_since.keys():
+            self.there_since[key] = now
+
+    def forget(self) -> None:
+        """Begin anew: the radios were let go, and that boards are not heard says nothing of them."""
+        self.there_since.clear()

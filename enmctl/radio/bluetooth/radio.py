@@ -1,0 +1,300 @@
+"""The gateway's Bluetooth: one scan for everybody, and connections to boards.
+
+::
+
+    async with BluetoothRadio(settings) as radio:
+        advert = await radio.heard(lambda advert: advert.name == "DfuTarg", seconds=10)
+        async with radio.connect(advert.address) as connection:
+            await connection.subscribe(CONTROL)
+            await connection.request(CONTROL, data)
+            received = await connection.wait(seconds=1)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+from enmctl.errors import EnmError, RadioError
+from enmctl.radio.bluetooth.advert import Advert
+from enmctl.radio.bluetooth.backend import SIMULATED, Backend, platform_backend, quiet_bleak
+from enmctl.radio.bluetooth.connection import Connection
+from enmctl.radio.bluetooth.errors import BondLostError, LinkLostError, NotHeardError, PairingError
+from enmctl.radio.bluetooth.scanning import Listener, Scan
+
+if TYPE_CHECKING:
+    from enmctl.settings import Settings
+
+TRIES = 3
+"""How often a connection is tried."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0
+"""Seconds between two tries, twice as many each time."""
+
+LOOKS = 4
+"""``open`` may take so many times ENM_BLUETOOTH_LONG_TIMEOUT where nothing else is said: a look, and each try."""
+
+FRESH = 30.0
+"""Seconds for which a system remembers a device that it heard (BlueZ: TemporaryTimeout)."""
+
+POWER_CYCLE_PAUSE = 60.0
+"""Seconds between two times that the adapter is switched off and on."""
+
+_log = logging.getLogger(__name__)
+
+
+class BluetoothRadio:
+    """One Bluetooth adapter, for as long as the context lasts.
+
+    Args:
+        settings: the adapter and all limits (ENM_BLUETOOTH_…).
+        backend: whose Bluetooth it is; the platform's where left out.
+
+    Raises:
+        RadioError: on entering, where Bluetooth cannot be used on this machine.
+    """
+
+    def __init__(self, settings: Settings, backend: Backend | None = None) -> None:
+        self._settings = settings
+        self._backend = backend if backend is not None else platform_backend(settings)
+        self._adapter = "" if settings.bluetooth_adapter.startswith(SIMULATED) else settings.bluetooth_adapter
+        self._scan = Scan(self._backend, self._adapter, settings.bluetooth_long_timeout)
+        self._connections: set[Connection] = set()
+        self._failures = 0
+        self._cycled_at: float | None = None
+
+    async def __aenter__(self) -> Self:
+        quiet_bleak()
+        try:
+            await self._scan.open()
+        except BaseException:
+            await self._backend.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await asyncio.gather(*(connection.close() for connection in self._connections))
+        await self._scan.close()
+        await self._backend.close()
+
+    @property
+    def adverts(self) -> Mapping[str, Advert]:
+        """What each device said last, by address, those heard last at the end; a view that stays current."""
+        return self._scan.heard
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the scan runs just now."""
+        return self._scan.is_running
+
+    @property
+    def trouble(self) -> RadioError | None:
+        """Why there is no scan although somebody wants one; it is tried again until it works."""
+        return self._scan.trouble
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call a listener with each advertisement, in the loop, until what comes back is called."""
+        return self._scan.listen(listener)
+
+    async def heard(self, wanted: Callable[[Advert], bool], seconds: float) -> Advert | None:
+        """The first advertisement from now on that is wanted, or None where none came.
+
+        Args:
+            wanted: looks at an advertisement.
+            seconds: how long to listen. Time in which the adapter makes connections for others does not count, up to
+                so many tries at one as ``open`` makes.
+
+        Raises:
+            RadioError: there was no listening in all that time.
+        """
+        found: asyncio.Future[Advert] = asyncio.get_running_loop().create_future()
+
+        def look(advert: Advert) -> None:
+            if found.done():
+                return
+            try:
+                if wanted(advert):
+                    found.set_result(advert)
+            except Exception as error:  # noqa: BLE001 - the fault of whoever looks is told to whoever waits
+                found.set_exception(error)
+
+        stop = self._scan.listen(look)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with (
+                    asyncio.timeout(seconds + TRIES * self._settings.bluetooth_long_timeout),
+                    asyncio.timeout(seconds) as scope,
+                ):
+                    with self._scan.patience(scope):
+                        return await found
+        finally:
+            stop()
+        if self._scan.trouble is not None:
+            raise self._scan.trouble
+        return None
+
+    @asynccontextmanager
+    async def connect(
+        self, address: str, *, seconds: float | None = None, fresh: bool = False, scanning: bool | None = None
+    ) -> AsyncGenerator[Connection]:
+        """A connection for as long as the context lasts; see ``open``."""
+        connection = await self.open(address, seconds=seconds, fresh=fresh, scanning=scanning)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def open(
+        self, address: str, *, seconds: float | None = None, fresh: bool = False, scanning: bool | None = None
+    ) -> Connection:
+        """Connect to a board, and find out what it has; the caller closes the connection.
+
+        Args:
+            address: as the board's advertisements have it.
+            seconds: the limit of looking for it and connecting together.
+            fresh: have the system forget first what it knows of the board, unless there is a bond: another program on
+                the same board has other services, and BlueZ would show the old ones.
+            scanning: whether others may be looked for meanwhile; ENM_BLUETOOTH_SCAN_WHILE_CONNECTED where left out.
+
+        Raises:
+            NotHeardError: the board is not heard.
+            NoAnswerError, LinkLostError, BoardError: it does not take a connection.
+            BondLostError: it hangs up, and this machine has a bond with it.
+            RadioError: Bluetooth cannot be used any more.
+        """
+        if fresh:
+            await self.forget(address)
+        limit = LOOKS * self._settings.bluetooth_long_timeout if seconds is None else seconds
+        failed: EnmError | None = None
+        tries = AsyncRetrying(
+            stop=stop_after_attempt(TRIES),
+            wait=wait_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
+            retry=retry_if_exception(_is_worth_another),
+            reraise=True,
+        )
+        try:
+            async with asyncio.timeout(limit):
+                async for attempt in tries:
+                    with attempt:
+                        try:
+                            return await self._try(address, scanning)
+                        except EnmError as error:
+                            failed = error
+                            raise
+        except TimeoutError:
+            pass
+        except LinkLostError as error:
+            raise await self._why_lost(address, error) from error
+        raise failed or _not_heard(address)
+
+    async def forget(self, address: str) -> bool:
+        """Have the system forget a device without a bond, its services above all; a bonded one is left alone.
+
+        Returns:
+            whether it was forgotten.
+        """
+        self._scan.forget(address)
+        if await self.is_bonded(address):
+            return False
+        return await self._backend.forget(address)
+
+    async def is_bonded(self, address: str) -> bool | None:
+        """Whether this machine has a bond with a device; None where the platform does not tell."""
+        return await self._backend.is_bonded(address)
+
+    async def unpair(self, address: str) -> bool:
+        """Forget a device and its bond, so that it can be paired with anew; False where the platform cannot."""
+        self._scan.forget(address)
+        return await self._backend.forget(address)
+
+    async def release(self, address: str) -> bool:
+        """End a connection to a board that an earlier run of this program left behind: nobody hears a connected board.
+
+        Returns:
+            whether there was one.
+        """
+        if any(connection.address == address for connection in self._connections):
+            return False
+        return await self._backend.release(address)
+
+    async def _try(self, address: str, scanning: bool | None) -> Connection:
+        advert = await self._find(address)
+        if scanning is None:
+            scanning = self._settings.bluetooth_scan_while_connected
+        quiet_over = None if scanning else self._scan.keep_quiet()
+
+        def ended() -> None:
+            self._connections.discard(connection)
+            if quiet_over is not None:
+                quiet_over()
+
+        connection = Connection(self._settings, self._backend, address, advert.name or address, ended)
+        self._connections.add(connection)
+        try:
+            async with self._scan.held_off():
+                await connection.establish(advert.device, self._adapter)
+        except EnmError as error:
+            self._scan.forget(address)
+            await self._count_failure(error)
+            raise
+        except BaseException:
+            ended()
+            raise
+        self._scan.forget(address)
+        self._failures = 0
+        return connection
+
+    async def _find(self, address: str) -> Advert:
+        """The board, heard just now or a moment ago."""
+        known = self._scan.heard.get(address)
+        if known is not None and asyncio.get_running_loop().time() - known.at <= FRESH:
+            return known
+        await self.release(address)
+        advert = await self.heard(lambda advert: advert.address == address, self._settings.bluetooth_long_timeout)
+        if advert is None:
+            raise _not_heard(address, _SilentError)
+        return advert
+
+    async def _count_failure(self, error: EnmError) -> None:
+        """After many failures in a row it may be the adapter's fault: it is switched off and on, if nobody uses it."""
+        self._failures += 1
+        most = self._settings.bluetooth_power_cycle_after
+        now = asyncio.get_running_loop().time()
+        rested = self._cycled_at is None or now - self._cycled_at >= POWER_CYCLE_PAUSE
+        if not most or self._failures < most or self._connections or not rested:
+            return
+        self._cycled_at = now
+        self._failures = 0
+        _log.warning("%d Bluetooth connections failed in a row (%s): the adapter is switched off and on", most, error)
+        async with self._scan.held_off():
+            if not await self._backend.power_cycle():
+                _log.debug("the adapter cannot be switched off and on here")
+
+    async def _why_lost(self, address: str, error: LinkLostError) -> EnmError:
+        if not await self.is_bonded(address):
+            return error
+        return BondLostError(
+            f"{address} hangs up whenever it is connected to, and may have lost its bond with this machine",
+            remedy="have this machine forget it, and pair with it anew",
+        )
+
+
+class _SilentError(NotHeardError):
+    """It was listened for, for as long as that may take."""
+
+
+def _not_heard(address: str, kind: type[NotHeardError] = NotHeardError) -> NotHeardError:
+    return kind(f"{address} is not heard", remedy="see that it is switched on and near, then try again")
+
+
+def _is_worth_another(error: BaseException) -> bool:
+    return isinstance(error, EnmError) and not isinstance(error, RadioError | _SilentError | PairingError)

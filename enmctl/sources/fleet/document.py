@@ -1,0 +1,384 @@
+"""What a fleet file says, as typed data; docs/fleet-file.md tells it to people.
+
+Nothing here looks beyond the text: the firmware files that it names are read by ``enmctl.sources.fleet.releases``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from enmctl.policy import DAYS, Membership, Policy, Window
+from enmctl.sources.fleet import identities
+from enmctl.sources.fleet.minisign import PublicKey
+from enmctl.sources.fleet.places import Keys
+from enmctl.sources.fleet.sections import Fault, Section
+
+NAME: Final = r"(?!\.)[A-Za-z0-9._-]{1,64}"
+NAME_ALLOWED: Final = "1 to 64 letters, digits, dots, _ and -"
+SHA256: Final = r"[0-9a-fA-F]{64}"
+SHA256_ALLOWED: Final = "the 64 hex digits that sha256sum prints"
+URL: Final = re.compile(r"https://[^\s/?#@]+/\S*")
+BOARD: Final = r"[^\s/\\\x00-\x1f\x7f-\x9f]{1,63}"
+BOARD_ALLOWED: Final = "a board's own id, as enmctl scan shows it"
+CLOCK: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00", re.ASCII)
+CLOCK_ALLOWED: Final = 'a time of day like "22:00"'
+SHARE: Final = re.compile(r"(\d{1,3})\s*%", re.ASCII)
+BOARDS_MOST: Final = 100_000
+APPLICATION_MOST: Final = (1 << 53) - 1
+"""The largest whole number that every JSON reader takes as it is."""
+
+PROVISION_WAYS: Final = ("all", "listed")
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwareEntry:
+    """Firmware as the file names it: ``where`` is a path or an https URL, ``keys`` the way to it in the file."""
+
+    where: str
+    keys: Keys
+    version: str | None = None
+    sha256: str | None = None
+    public_key: PublicKey | None = None
+    signature: str | None = None
+
+    @property
+    def is_url(self) -> bool:
+        """Whether it is fetched from elsewhere."""
+        return "://" in self.where
+
+
+@dataclass(frozen=True, slots=True)
+class FleetApplication:
+    """One application; ``versions`` are further ones, which single devices may be pinned to."""
+
+    name: str
+    id: int
+    board_type: str
+    firmware: FirmwareEntry
+    versions: Mapping[str, FirmwareEntry]
+    members: Membership
+    policy: Policy
+    config: Mapping[str, str] = field(repr=False)
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetDevice:
+    """One device that the file says something of; ``board`` is its board's own id, in lower case."""
+
+    name: str
+    application: str
+    board: str
+    version: str | None = None
+    config: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A whole fleet file."""
+
+    applications: Mapping[str, FleetApplication]
+    devices: Mapping[str, FleetDevice]
+    at_once: int | None
+
+
+class Reader:
+    """Reads one file.
+
+    Args:
+        board_types: the types for which a driver is installed.
+
+    Attributes:
+        faults: everything that is wrong with it.
+    """
+
+    def __init__(self, board_types: Collection[str]) -> None:
+        self._board_types = sorted(board_types)
+        self.faults: list[Fault] = []
+
+    def read(self, values: Mapping[str, Any]) -> Document | None:
+        """What the parsed file says, None where ``faults`` has something."""
+        top = Section(values, (), self.faults)
+        policy_section = top.section("policy")
+        fleet_policy, at_once = Policy(), None
+        if policy_section is not None:
+            fleet_policy = self._policy(policy_section, Policy())
+            at_once = fleet_policy.at_once
+            fleet_policy = replace(fleet_policy, at_once=None)
+        sections = top.sections("applications", "a table for each application, like [applications.lamps]")
+        if not sections:
+            top.fault("applications", "the file has no application: say what should run, like [applications.lamps]")
+        device_sections = top.sections("devices", "a table for each device, like [devices.kitchen]")
+        devices = {
+            name: device
+            for name, section in device_sections.items()
+            if (device := self._device(name, section, list(sections))) is not None
+        }
+        applications = {
+            name: application
+            for name, section in sections.items()
+            if (application := self._application(name, section, devices.values(), fleet_policy)) is not None
+        }
+        top.end()
+        self._check_devices(applications, devices)
+        self._check_claims(applications)
+        return None if self.faults else Document(applications, devices, at_once)
+
+    def _application(
+        self, name: str, section: Section, devices: Collection[FleetDevice], fleet_policy: Policy
+    ) -> FleetApplication | None:
+        if not re.fullmatch(NAME, name):
+            section.fault_at((), f"{name!r} cannot be the name of an application: it must be {NAME_ALLOWED}")
+        board_type = self._board_type(section)
+        firmware = self._firmware(section, section.text("version", NAME, NAME_ALLOWED))
+        versions = {
+            version: entry
+            for version, below in section.sections("versions", "a table for each version").items()
+            if (entry := self._version(version, below, firmware)) is not None
+        }
+        policy_section = section.section("policy")
+        policy = fleet_policy if policy_section is None else self._policy(policy_section, fleet_policy)
+        listed = frozenset(device.board for device in devices if device.application == name)
+        members = self._members(section, listed)
+        number = section.whole("id", 1, APPLICATION_MOST)
+        if number is None:
+            named = members.applications
+            number = next(iter(named)) if len(named) == 1 else identities.application_id(name)
+        config, environment = section.mapping("config"), section.mapping("environment")
+        section.end()
+        if firmware is None or board_type is None:
+            return None
+        return FleetApplication(
+            name, number, board_type, firmware, versions, members, policy, config=config, environment=environment
+        )
+
+    def _board_type(self, section: Section) -> str | None:
+        allowed = f"an installed board type: {', '.join(self._board_types)}"
+        board_type = section.text("board", allowed=allowed, required=True)
+        if board_type is not None and board_type not in self._board_types:
+            section.fault("board", f"no driver for {board_type!r} boards is installed: it must be {allowed}")
+            return None
+        return board_type
+
+    def _firmware(self, section: Section, version: str | None) -> FirmwareEntry | None:
+        where = section.text("firmware", allowed="a path or an https URL", required=True)
+        sha256 = section.text("sha256", SHA256, SHA256_ALLOWED)
+        key = self._public_key(section)
+        signature = section.text("signature", allowed="the path of a .minisig file")
+        if where is None:
+            return None
+        entry = FirmwareEntry(
+            where, (*section.keys, "firmware"), version, sha256.lower() if sha256 else None, key, signature
+        )
+        if entry.is_url and not URL.fullmatch(where):
+            section.fault("firmware", f"{where!r} cannot be fetched: it must be a path or an https URL")
+        elif entry.is_url and "sha256" not in section:
+            section.fault("firmware", f"{where} needs a sha256 beside it: {SHA256_ALLOWED}")
+        if signature is not None and "public_key" not in section:
+            section.fault("signature", "a signature needs a public_key beside it, by which it is checked")
+        return entry
+
+    def _version(self, version: str, section: Section, current: FirmwareEntry | None) -> FirmwareEntry | None:
+        if not re.fullmatch(NAME, version):
+            section.fault_at((), f"{version!r} cannot be a version: it must be {NAME_ALLOWED}")
+        entry = self._firmware(section, version)
+        section.end()
+        if entry is None or entry.public_key is not None or current is None:
+            return entry
+        return replace(entry, public_key=current.public_key)
+
+    @staticmethod
+    def _public_key(section: Section) -> PublicKey | None:
+        allowed = "a minisign public key, like RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"
+        text = section.text("public_key", allowed=allowed)
+        if text is None:
+            return None
+        try:
+            return PublicKey.parse(text)
+        except ValueError:
+            section.fault("public_key", f"{text!r} is no public key: it must be {allowed}")
+            return None
+
+    def _members(self, section: Section, listed: frozenset[str]) -> Membership:
+        way = section.text("provision", "|".join(PROVISION_WAYS), 'one of "all" and "listed"') or "all"
+        boards = section.section("boards")
+        if boards is None:
+            if way == "all" and "boards" not in section:
+                problem = 'say which boards are its own, like boards = { names = ["lamp-*"] }, or provision = "listed"'
+                section.fault("boards", f"[{'.'.join(map(str, section.keys))}] has no boards: {problem}")
+            return Membership(listed=listed, is_open=False)
+        names = boards.list_of("names", str, 'a pattern like "lamp-*"', bool)
+        allowed = "an address as enmctl scan shows it, without a port"
+        addresses = boards.list_of("addresses", str, allowed, lambda text: bool(re.fullmatch(BOARD, text)))
+        numbers = boards.list_of(
+            "applications", int, "the number of an application that firmware names", lambda number: number >= 0
+        )
+        boards.end()
+        if not names and not addresses and not numbers and not self.faults:
+            section.fault("boards", "it names no board: it must have names, addresses or applications")
+        return Membership(
+            tuple(names), frozenset(map(str.lower, addresses)), frozenset(numbers), listed, is_open=way == "all"
+        )
+
+    def _policy(self, section: Section, known: Policy) -> Policy:
+        """A policy; what it leaves out is as in ``known``."""
+        at_once = section.whole("at_once", 1, BOARDS_MOST)
+        canaries, canary_count = self._canaries(section, known)
+        well_for = section.span("well_for") if "well_for" in section else known.well_for
+        stop_after, stop_share = self._stop(section, known)
+        rollback = section.flag("rollback", default=known.rollback)
+        tries = section.whole("tries", 1, 100) or known.tries
+        zone = section.text("timezone", allowed='a time zone like "Europe/Vienna"') or known.zone
+        if zone is not None and not _is_zone(zone):
+            section.fault("timezone", f'{zone!r} is no time zone here: it must be one like "Europe/Vienna"')
+            zone = None
+        windows = self._windows(section) if "windows" in section else known.windows
+        section.end()
+        return Policy(
+            at_once=at_once if at_once is not None else known.at_once,
+            canaries=canaries,
+            canary_count=canary_count,
+            well_for=well_for,
+            stop_after=stop_after,
+            stop_share=stop_share,
+            rollback=rollback,
+            tries=tries,
+            windows=windows,
+            zone=zone,
+        )
+
+    @staticmethod
+    def _canaries(section: Section, known: Policy) -> tuple[tuple[str, ...], int]:
+        if "canaries" not in section:
+            return known.canaries, known.canary_count
+        if isinstance(section.raw("canaries"), list):
+            return tuple(section.list_of("canaries", str, "a board's name, id or address, or a pattern", bool)), 0
+        if isinstance(section.raw("canaries"), str):
+            section.fault("canaries", "text cannot be `canaries`: it must be a list of boards, or how many")
+            return (), 0
+        return (), section.whole("canaries", 0, BOARDS_MOST) or 0
+
+    @staticmethod
+    def _stop(section: Section, known: Policy) -> tuple[int | None, float | None]:
+        if "stop_after" not in section:
+            return known.stop_after, known.stop_share
+        value = section.raw("stop_after")
+        if not isinstance(value, str):
+            return section.whole("stop_after", 1, BOARDS_MOST), None
+        match = SHARE.fullmatch(value)
+        if match is None or not 0 < int(match[1]) <= 100:  # noqa: PLR2004 - per cent
+            section.fault("stop_after", f'{value!r} cannot be `stop_after`: it must be a number, or a share like "10%"')
+            return None, None
+        return None, int(match[1]) / 100
+
+    def _windows(self, section: Section) -> tuple[Window, ...]:
+        allowed = '{ days = ["mon", "tue"], from = "22:00", to = "05:00" }'
+        windows = []
+        for below in section.section_list("windows", allowed):
+            start, end = (self._clock(below, name, allowed) for name in ("from", "to"))
+            days = below.list_of("days", str, f"one of {', '.join(DAYS)}", lambda day: day in DAYS)
+            below.end()
+            if "days" in below and not days and below.raw("days") == []:
+                below.fault("days", "a window without a day never opens: name its days, or leave days out for all")
+            if start is None or end is None:
+                continue
+            if start == end:
+                below.fault("to", "a window that ends as it begins never opens: it must end later, or windows be empty")
+                continue
+            numbers = frozenset(map(DAYS.index, days)) if "days" in below else frozenset(range(len(DAYS)))
+            windows.append(Window(start, end, numbers))
+        return tuple(windows)
+
+    @staticmethod
+    def _clock(section: Section, name: str, allowed: str) -> int | None:
+        text = section.text(name, CLOCK.pattern, CLOCK_ALLOWED)
+        if name not in section:
+            section.fault_at((), f"the window has no {name}: it must be like {allowed}")
+        if text is None:
+            return None
+        hours, minutes = text.split(":")
+        return int(hours) * 60 + int(minutes)
+
+    def _device(self, name: str, section: Section, applications: list[str]) -> FleetDevice | None:
+        board = section.text("board", BOARD, BOARD_ALLOWED, required=True)
+        application = section.text("application", allowed="the name of an application in this file")
+        if application is None and "application" not in section and len(applications) == 1:
+            application = applications[0]
+        known = ", ".join(applications)
+        if application is None and "application" not in section:
+            section.fault_at((), f"[devices.{name}] has no application: it must be one of {known}")
+        elif application is not None and application not in applications:
+            section.fault("application", f"there is no application {application!r} here: it must be one of {known}")
+            application = None
+        version = section.text("version", NAME, NAME_ALLOWED)
+        config, environment = section.mapping("config"), section.mapping("environment")
+        section.end()
+        if board is None or application is None:
+            return None
+        return FleetDevice(name, application, board.lower(), version, config, environment)
+
+    def _check_devices(self, applications: Mapping[str, FleetApplication], devices: Mapping[str, FleetDevice]) -> None:
+        boards: dict[tuple[str, str], str] = {}
+        for name, device in devices.items():
+            application = applications.get(device.application)
+            if application is None:
+                continue
+            known = [*application.versions, *filter(None, [application.firmware.version])]
+            if device.version is not None and device.version not in known:
+                allowed = f"one of {', '.join(sorted(known))}" if known else "one of its versions, and it has none"
+                problem = f"{device.application} has no version {device.version!r}: it must be {allowed}"
+                self.faults.append(Fault(("devices", name, "version"), problem))
+            other = boards.setdefault((application.board_type, device.board), name)
+            if other != name:
+                problem = f"{other} and {name} are the same board, {device.board}: leave one of them out"
+                self.faults.append(Fault(("devices", name, "board"), problem))
+
+    def _check_claims(self, applications: Mapping[str, FleetApplication]) -> None:
+        """See that no board is claimed by two applications, as far as the file alone can tell."""
+        earlier: list[FleetApplication] = []
+        for application in applications.values():
+            for other in earlier:
+                if other.id == application.id:
+                    problem = f"{other.name} and {application.name} are both application {application.id}"
+                    keys: Keys = ("applications", application.name, "id")
+                    self.faults.append(Fault(keys, f"{problem}: give one of them another id"))
+                elif other.board_type == application.board_type:
+                    for part, what in _both_claim(other.members, application.members):
+                        problem = f"{other.name} and {application.name} both claim {what}: leave it to one of them"
+                        keys = ("applications", application.name, "boards", part)
+                        self.faults.append(Fault(keys, problem))
+            earlier.append(application)
+
+
+def _both_claim(first: Membership, second: Membership) -> list[tuple[str, str]]:
+    """What two applications of one board type both claim: where that stands in the second, and what it is."""
+    if not first.is_open or not second.is_open:
+        return []
+    found = [("applications", f"the boards of application {number}") for number in _both(first, second)]
+    found += [("addresses", f"the board at {address}") for address in first.addresses & second.addresses]
+    found += [
+        ("names", f"boards called {theirs if fnmatchcase(theirs, ours) else ours}")
+        for ours in first.names
+        for theirs in second.names
+        if fnmatchcase(ours, theirs) or fnmatchcase(theirs, ours)
+    ]
+    return found
+
+
+def _both(first: Membership, second: Membership) -> list[int]:
+    return sorted(first.applications & second.applications)
+
+
+def _is_zone(name: str) -> bool:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        return False
+    return True

@@ -1,0 +1,166 @@
+"""A whole fleet file with its firmware, checked, and what it comes to as desired state."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from enmctl.errors import FleetError
+from enmctl.models import Application, Desired, Device, ListedDevice
+from enmctl.sources.fleet import identities
+from enmctl.sources.fleet.document import Document, FleetApplication, FleetDevice, Reader
+from enmctl.sources.fleet.places import line_and_column, place_of
+from enmctl.sources.fleet.releases import Release, ReleaseReader, Releases
+from enmctl.sources.fleet.sections import Fault
+
+FILE_MOST: Final = 64 << 20
+"""Bytes of a fleet file; 10 000 devices are about 1 MB."""
+
+SYNTAX_PLACE: Final = re.compile(
+    r"(?s)(?P<problem>.*?) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)"
+)
+"""How ``tomllib`` ends a message up to Python 3.13; later ones keep to it."""
+
+REMEDY: Final = "put it right; enmctl fleet check tells when it is"
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A fleet file that was found right.
+
+    ``own`` are the devices of each application by their boards' ids. ``looked_at`` are the files whose change makes
+    another fleet of it, the fleet file itself among them.
+    """
+
+    path: Path
+    document: Document
+    releases: Mapping[str, Mapping[str | None, Release]]
+    own: Mapping[str, Mapping[str, FleetDevice]]
+    looked_at: frozenset[Path]
+
+    def by_commit(self) -> Releases:
+        """Every release by application and commit."""
+        return {
+            (self.document.applications[name].id, release.commit): release
+            for name, releases in self.releases.items()
+            for release in releases.values()
+        }
+
+    def desired(self, known: Iterable[Device]) -> Desired:
+        """What should be, of applications and of the devices that are known."""
+        document = self.document
+        names = {application.id: name for name, application in document.applications.items()}
+        devices = {}
+        for device in known:
+            name = names.get(device.application_id)
+            if name is not None and device.local_id is not None:
+                listed = self.listed(name, device.uuid, device.local_id)
+                if listed is not None:
+                    devices[device.uuid] = listed
+        applications = {
+            application.id: self._application(application) for application in document.applications.values()
+        }
+        return Desired(applications, devices, at_once=document.at_once)
+
+    def listed(self, name: str, uuid: str, local_id: str) -> ListedDevice | None:
+        """What the file says of one device of an application; None where it does not want it looked after."""
+        application = self.document.applications[name]
+        own = self.own[name].get(local_id.lower())
+        if own is None and not application.members.is_open:
+            return None
+        release = self.releases[name][own.version if own is not None else None]
+        return ListedDevice(
+            uuid=uuid,
+            application_id=application.id,
+            name=own.name if own is not None else identities.device_name(name, local_id),
+            target_commit=release.commit,
+            target_config={**application.config, **(own.config if own is not None else {})},
+            target_environment={**application.environment, **(own.environment if own is not None else {})},
+        )
+
+    def name_of(self, application_id: int) -> str | None:
+        """What the file calls an application."""
+        applications = self.document.applications.values()
+        return next((each.name for each in applications if each.id == application_id), None)
+
+    def _application(self, application: FleetApplication) -> Application:
+        return Application(
+            id=application.id,
+            name=application.name,
+            board_type=application.board_type,
+            commit=self.releases[application.name][None].commit,
+            config=dict(application.config),
+            members=application.members,
+            policy=application.policy,
+        )
+
+
+def read_fleet(path: Path, board_types: Collection[str], *, most: int) -> Fleet:
+    """Read a fleet file and the firmware that it names.
+
+    Args:
+        path: the file.
+        board_types: the types for which a driver is installed.
+        most: bytes of the largest firmware file that is taken.
+
+    Raises:
+        FleetError: something is wrong; each fault with its line and column.
+    """
+    text = _text(path)
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FleetError.of([_syntax_fault(path, text, error)], remedy=REMEDY) from None
+    except RecursionError:
+        raise FleetError.of([f"{path}:1:1: it is nested too deeply"], remedy=REMEDY) from None
+    reader = Reader(board_types)
+    document = reader.read(values)
+    if document is None:
+        raise _faulty(path, text, reader.faults)
+    release_reader = ReleaseReader(path.parent, most)
+    releases = release_reader.read(document)
+    if release_reader.faults:
+        raise _faulty(path, text, release_reader.faults, release_reader.looked_at)
+    own: dict[str, dict[str, FleetDevice]] = {name: {} for name in document.applications}
+    for device in document.devices.values():
+        own[device.application][device.board] = device
+    return Fleet(path, document, releases, own, frozenset({path, *release_reader.looked_at}))
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_MOST + 1)
+    except OSError as error:
+        raise FleetError.of(
+            [f"the fleet file {path} cannot be read: {error.strerror}"],
+            remedy="see ENM_FLEET_FILE or --fleet; enmctl fleet init writes one",
+        ) from error
+    if len(data) > FILE_MOST:
+        raise FleetError.of([f"{path} is larger than {FILE_MOST} bytes"])
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise FleetError.of([f"{path}:{line}:{column}: this is not UTF-8"], remedy="save it as UTF-8") from None
+
+
+def _syntax_fault(path: Path, text: str, error: tomllib.TOMLDecodeError) -> str:
+    match = SYNTAX_PLACE.fullmatch(str(error))
+    if match is None:
+        return f"{path}: {error}"
+    line, column = match["line"], match["column"]
+    if line is None:
+        line, column = map(str, line_and_column(text, len(text)))
+    return f"{path}:{line}:{column}: this is no TOML: {match['problem'][:1].lower()}{match['problem'][1:]}"
+
+
+def _faulty(path: Path, text: str, faults: list[Fault], looked_at: Iterable[Path] = ()) -> FleetError:
+    placed = sorted({(*place_of(text, fault.keys, of_key=fault.of_key), fault.problem) for fault in faults})
+    lines = [f"{path}:{line}:{column}: {problem}" for line, column, problem in placed]
+    return FleetError.of(lines, remedy=REMEDY, looked_at=looked_at)

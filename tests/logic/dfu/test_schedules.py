@@ -1,0 +1,26 @@
+"""Faults at random: no board is left dead or with a splice, and none is called done that is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.logic.dfu.plants import PLANTS
+from tests.logic.dfu.schedules import run_all
+
+EACH = 250
+FOR_A_PLANT = 3000
+
+
+@pytest.mark.parametrize("start", range(1, 2001, EACH))
+def test_whatever_goes_wrong_the_next_try_without_a_fault_brings_the_board_home(start: int) -> None:
+    wrong = [report for report in run_all(range(start, start + EACH)) if report.problems]
+    assert not wrong, "\n".join(f"seed {report.seed}: {report.problems}" for report in wrong)
+
+
+def test_images_of_full_size_come_home_as_well() -> None:
+    assert not [report for report in run_all(range(1, 5), full=True) if report.problems]
+
+
+@pytest.mark.parametrize("plant", [name for name in PLANTS if name])
+def test_a_fault_that_is_planted_into_the_protocols_is_caught(plant: str) -> None:
+    assert any(run_all([seed], plant=plant)[0].problems for seed in range(1, FOR_A_PLANT + 1))
