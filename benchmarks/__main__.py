@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import fleet, hook, load, rollout, startup
+from benchmarks import dfu, fleet, hook, load, rollout, startup
 from benchmarks.figures import Figure, report
 
 
@@ -28,6 +28,7 @@ BENCHMARKS: Mapping[str, Callable[[], list[Figure]]] = {
     "fleet": fleet.measure,
     "load": load.measure,
     "startup": measure_startup,
+    "dfu": dfu.measure,
 }
 
 

@@ -95,6 +95,7 @@ class Secure:
         self._receipts = 0
         self._reached_at = self._settled_at = self._erased_at = 0.0
         self._counted = (0, 0)
+        self._is_resumed = False
 
     def run(self, opened: Opened) -> Transfer[None]:
         """Bring the image onto the board and have it activated; the connection is lost afterwards.
@@ -171,6 +172,7 @@ class Secure:
         if offset > self._size or crc32(self._data[:offset]) != crc:
             self._memory.sha256 = ""
             raise StartOverError("what it has is not the beginning of this image")
+        self._is_resumed = True
         yield Tell(Step(Stage.TRANSFERRING, offset, self._size, note=f"goes on at {offset} of {self._size} bytes"))
         if offset % most == 0 or offset == self._size:
             yield from self._execute(offset)
@@ -259,6 +261,8 @@ class Secure:
             raise
         if is_last and result in BAD_INIT:
             self._memory.forget()
+            if self._is_resumed:
+                raise StartOverError(f"it does not accept what it had in part from before: {words_of(result, rest)}")
             raise RefusedError(
                 f"the board does not accept the image: {words_of(result, rest)}",
                 remedy="try again; if it stays, make the package anew, or suspect the board's flash",

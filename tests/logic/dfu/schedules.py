@@ -190,7 +190,7 @@ class Schedule:
         self._board = variant.make(self._old)
         timing = Timing(
             interval=chance.choice((0.0075, 0.015, 0.03, 0.05)),
-            packets=chance.choice((1, 4, 6)),
+            packets=chance.choice((1, 4, 6, 6)),
             mtu=chance.choice((247, 247, 247, 23)),
         )
         self._model = Model(self._board, timing)
