@@ -110,17 +110,18 @@ def _shown(call: Call, devices: Sequence[Device], search: Search) -> Iterator[Ca
     if not _is_drawn(call):
         yield _Lines(call, devices).show if search.watch else lambda _: None
         return
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.live import Live
     from rich.spinner import Spinner
 
     console = Console(stderr=True)
-    with Live(Spinner("dots", "listening for boards; Ctrl-C ends"), console=console, transient=True) as live:
+    listening = Spinner("dots", "listening for boards; Ctrl-C ends")
+    with Live(listening, console=console, transient=True) as live:
 
         def draw(boards: Boards) -> None:
             rows = [board_cells(board, _device_of(board, devices)) for board in boards]
             table = call.output.drawn(BOARD_COLUMNS, rows, spare=SPARE_BOARD_COLUMNS, width=console.width)
-            live.update(table, refresh=True)
+            live.update(Group(table, listening), refresh=True)
 
         yield draw
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -41,7 +41,8 @@ class Bench:
     None where there is no database: then nothing is known of devices, and nothing is journalled. With a
     ``simulated_application`` nothing but loopback is listened on, and boards of others' applications are not seen on
     the network. ``desired`` tells whose a board is, where its source says so itself. ``nothing_yet`` is called once
-    where no board was heard for a while.
+    where what is looked for is not heard for a while. ``fitting`` are the board types that what is to be sent is for,
+    None where nothing is.
     """
 
     settings: Settings
@@ -53,6 +54,7 @@ class Bench:
     simulated_application: int | None = None
     desired: Desired = field(default_factory=Desired)
     nothing_yet: Callable[[], None] | None = None
+    fitting: Collection[str] | None = None
     trouble: list[RadioError] = field(default_factory=list)
     """The radios that could not be opened; told where what was looked for was not found."""
 
@@ -158,8 +160,13 @@ async def look_around(
         RadioError: no radio can be used.
     """
     LOG.debug("listening for boards, at most %s s", seconds)
+    began = asyncio.get_running_loop().time()
     async with _listening(bench, heard) as ears:
-        await _within(ears.enough, None if seconds is None else asyncio.get_running_loop().time() + seconds)
+        if bench.nothing_yet is not None and (seconds is None or seconds > NOTHING_YET):
+            await _within(ears.enough, began + NOTHING_YET)
+            if not ears.enough.is_set() and (heard is not None or not ears.boards):
+                bench.nothing_yet()
+        await _within(ears.enough, None if seconds is None else began + seconds)
         return list(ears.boards)
 
 
@@ -173,7 +180,7 @@ async def find_boards(bench: Bench, seconds: float) -> list[DiscoveredBoard]:
     began = loop.time()
     async with _listening(bench, None) as ears:
         if not await _within(ears.news, began + min(seconds, NOTHING_YET)):
-            if bench.nothing_yet is not None:
+            if bench.nothing_yet is not None and seconds > NOTHING_YET:
                 bench.nothing_yet()
             await _within(ears.news, began + seconds)
         while ears.news.is_set():
