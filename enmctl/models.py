@@ -223,6 +223,11 @@ class DiscoveredBoard:
         _, bracket, inside = self.name.partition("[")
         return inside.rstrip("]") if bracket else self.name
 
+    @property
+    def call_name(self) -> str:
+        """What people call it by: the name that its LEDs show, else its id, for nothing else is its own."""
+        return self.short_name if "[" in self.name and self.application_id is None else self.local_id
+
 
 @dataclass(frozen=True, slots=True)
 class Device:

@@ -45,6 +45,9 @@ NO_RESUME: Final = "ENM_NO_RESUME"
 PAIRED_WITH: Final = ("needs-bond", "bond-lost")
 """Reasons for which a board is paired with, where a person is there to allow it."""
 
+STARTS_WITHIN: Final = 3.0
+"""Seconds in which a program that was told to start its bootloader has done so; a micro:bit V1 takes one."""
+
 TEXT_MOST: Final = 20
 """Characters that a micro:bit's LED service takes at once (Bluetooth profile of the micro:bit)."""
 
@@ -128,8 +131,9 @@ class BluetoothBoard:
             raise FirmwareError(f"{firmware.describe} is no firmware for {board.board_type} boards")
         address = board.addresses[0]
         memory = await self.surroundings.memories.load(address)
-        if config.get(NO_RESUME):
+        if config.get(NO_RESUME) and memory.begun == "dfu":
             memory.forget()
+            yield Step(Stage.CHECKING, note="begins anew, as it was told to")
 
         def choose(opened: Opened) -> Choice:
             return self.choice(board, opened, firmware, config)
@@ -166,11 +170,18 @@ class BluetoothBoard:
         return Choice(firmware.for_target(self._kind(board, opened)))
 
     async def left_with(self, board: DiscoveredBoard) -> str:
-        """What a board is left with whose update was stopped, as the memory of the transfer tells."""
+        """What a board is left with whose update was stopped, as the memory of the transfer tells.
+
+        Where that tells nothing was begun, the board may have started its bootloader already: it is listened to.
+        """
         memory = await self.surroundings.memories.load(board.addresses[0])
         if memory.begun == "partial":
             return "it waits in its pairing mode for the rest of the program; flash the same file again to go on"
-        return "it waits in its bootloader; flash the same file again to go on" if memory.begun else ""
+        if memory.begun:
+            return "it waits in its bootloader; flash the same file again to go on"
+        if await self._link(board).heard(None, STARTS_WITHIN) is BoardMode.BOOTLOADER:
+            return "it waits in its bootloader, and runs again within two minutes where it has a whole program"
+        return ""
 
     async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:  # noqa: ARG002 - needs none
         """Restart the board and wait until it is back; RefusedError where its program offers no way."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from enmctl.cli.asking import passkey_asker
 from enmctl.cli.claims import claims
 from enmctl.cli.progress import Progress
 from enmctl.cli.shell import Call
+from enmctl.cli.waiting import Waiting
 from enmctl.cli.wanted import Results, Wanted
 from enmctl.errors import BusyError, EnmError, FirmwareError, UnknownError, UsageError
 from enmctl.firmware.inspect import inspect
@@ -21,18 +22,13 @@ from enmctl.gateway.control import JobKind
 from enmctl.gateway.jobs import Target
 from enmctl.gateway.lookout import Bench, look_around, with_bluetooth
 from enmctl.gateway.memories import StoredMemories
+from enmctl.gateway.naming import call_names
 from enmctl.gateway.update_lock import UpdateLock
 from enmctl.models import Radio, Stage, Step
 from enmctl.store import StoreThread
 from enmctl.store.reading import read_devices
 
 Steps = AsyncGenerator[Step, None]
-
-HOW_TO_BE_HEARD = (
-    "no board is heard yet. A micro:bit with an ordinary program is heard in its pairing mode alone: hold A and B,"
-    " press and release reset, and let go of A and B once its LEDs fill (or, on a V2, press reset three times); compare"
-    " the pattern that it shows with the name that is told here. Going on to listen; Ctrl-C ends it"
-)
 
 
 async def work(call: Call, wanted: Wanted, shown: Progress) -> Results:
@@ -43,20 +39,21 @@ async def work(call: Call, wanted: Wanted, shown: Progress) -> Results:
         return await _directly(call, wanted, shown)
 
 
-async def find_only_board(call: Call, wanted: Wanted) -> str:
-    """The name of the one board there is.
+async def find_unnamed(call: Call, wanted: Wanted) -> list[str]:
+    """A word for each board that is meant where none is named: the only one there is, or all that are heard.
 
     Raises:
         OfflineError: no board is heard.
-        UsageError: several are.
+        UsageError: several are, and not all are wanted.
     """
-    async with call.world(), _bench(call, wanted) as bench, with_bluetooth(bench):
-        return (await finding.find_only_board(bench, _seconds(bench, wanted))).board.name
+    async with call.world(), _bench(call, wanted) as (bench, waiting), with_bluetooth(bench):
+        return (await _targets(bench, wanted, waiting))[0]
 
 
 async def _directly(call: Call, wanted: Wanted, shown: Progress) -> Results:
-    async with _bench(call, wanted) as bench, _locked(bench, wanted), with_bluetooth(bench):
-        words, found = await _targets(bench, wanted, _seconds(bench, wanted))
+    async with _bench(call, wanted) as (bench, waiting), _locked(bench, wanted), with_bluetooth(bench):
+        words, found = await _targets(bench, wanted, waiting)
+        waiting.ends(target.board for target in found if isinstance(target, Target))
         if not wanted.all_boards:
             _allow_pairing(call, bench, shown)
         places = {
@@ -77,20 +74,21 @@ async def _directly(call: Call, wanted: Wanted, shown: Progress) -> Results:
         )
 
 
-async def _targets(bench: Bench, wanted: Wanted, seconds: float) -> tuple[list[str], list[Target | EnmError]]:
+async def _targets(bench: Bench, wanted: Wanted, waiting: Waiting) -> tuple[list[str], list[Target | EnmError]]:
     """The boards that are meant, each with the word for it."""
-    words = list(dict.fromkeys(wanted.words))
+    words, seconds = list(dict.fromkeys(wanted.words)), waiting.seconds
     if words:
         return words, await finding.find_targets(bench, words, seconds)
     if not wanted.all_boards:
         target = await finding.find_only_board(bench, seconds)
-        return [target.board.name], [target]
+        return call_names([target.board]), [target]
+    waiting.begins()
     found = [finding.target_of(bench, board) for board in await look_around(bench, seconds)]
     if not found:
         raise UnknownError(
             f"no board was heard within {seconds:g} s", remedy="power them and bring them into range, see enmctl scan"
         )
-    return [target.board.local_id for target in found], list(found)
+    return call_names(target.board for target in found), list(found)
 
 
 async def _drivers_for(
@@ -142,26 +140,27 @@ async def _provision(call: Call, wanted: Wanted, shown: Progress) -> Results:
 
 
 @asynccontextmanager
-async def _bench(call: Call, wanted: Wanted) -> AsyncGenerator[Bench]:
-    """What work by hand needs: without a name the drivers alone of boards that the file is for.
+async def _bench(call: Call, wanted: Wanted) -> AsyncGenerator[tuple[Bench, Waiting]]:
+    """What work by hand needs, and waiting for it: without a name the drivers alone of boards that the file is for.
 
     A database is opened where there is one, and made where a transfer must be remembered.
     """
     settings = call.settings
     devices = await asyncio.to_thread(read_devices, settings.database)
     chosen = drivers_of(drivers(settings), wanted.board_type)
-    remembers = False
+    fitting: Mapping[str, BoardDriver] = {}
     if wanted.file is not None:
         fitting = await _drivers_for(chosen, wanted.file, wanted.access)
-        remembers = any(driver.radio is Radio.BLUETOOTH for driver in fitting.values())
         chosen = chosen if wanted.words else fitting
+    remembers = any(driver.radio is Radio.BLUETOOTH for driver in fitting.values())
+    waiting = Waiting(call, wanted, fitting or None, chosen)
     async with AsyncExitStack() as stack:
         store: StoreThread | None = None
         if devices or remembers:
             store = await stack.enter_async_context(StoreThread(settings.database))
             for driver in chosen.values():
                 driver.surroundings.memories = StoredMemories(store)
-        yield Bench(
+        bench = Bench(
             settings,
             chosen,
             devices,
@@ -169,15 +168,11 @@ async def _bench(call: Call, wanted: Wanted) -> AsyncGenerator[Bench]:
             access=wanted.access,
             reach=call.reach,
             simulated_application=call.simulated_application,
-            nothing_yet=_hint(call, wanted),
+            nothing_yet=waiting.nothing_yet,
+            fitting=fitting or None,
             desired=await claims(call),
         )
-
-
-def _hint(call: Call, wanted: Wanted) -> Callable[[], None] | None:
-    if wanted.kind is not JobKind.FLASH or call.output.quiet:
-        return None
-    return lambda: call.output.say(HOW_TO_BE_HEARD)
+        yield bench, waiting
 
 
 @asynccontextmanager
@@ -220,10 +215,6 @@ def drivers_of(installed: Mapping[str, BoardDriver], board_type: str | None) -> 
     return {board_type: installed[board_type]}
 
 
-def _seconds(bench: Bench, wanted: Wanted) -> float:
-    return bench.longest if wanted.seconds is None else wanted.seconds
-
-
 def _place_of(target: Target | EnmError, places: Mapping[Radio, asyncio.Semaphore]) -> asyncio.Semaphore | None:
     return None if isinstance(target, EnmError) else places[target.board.radio]
 
@@ -262,7 +253,7 @@ async def _steps(bench: Bench, wanted: Wanted, target: Target | EnmError) -> Ste
 async def _rehearsed(target: Target, file: Path) -> Steps:
     """Say what would be sent, and send nothing."""
     firmware = await asyncio.to_thread(target.driver.read_firmware, file, target.config)
-    yield Step(Stage.DONE, note=f"would send {firmware.describe}; nothing was sent")
+    yield Step(Stage.DONE, note=f"nothing was sent; it would be {firmware.describe}")
 
 
 async def _follow(

@@ -15,7 +15,7 @@ from enmctl.cli.durations import spell
 from enmctl.cli.shell import Call
 from enmctl.cli.views import BOARD_COLUMNS, SPARE_BOARD_COLUMNS, board_cells, board_fields
 from enmctl.errors import StoreError
-from enmctl.gateway.lookout import Bench, look_around, with_bluetooth
+from enmctl.gateway.lookout import Bench, look_around, usual_span, with_bluetooth
 from enmctl.models import Device, DiscoveredBoard
 
 Boards = Sequence[DiscoveredBoard]
@@ -72,7 +72,7 @@ async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], f
                 return search.count is not None and len({board.place for board in boards}) >= search.count
 
             async with with_bluetooth(bench):
-                longest = bench.longest if search.seconds is None else search.seconds
+                longest = usual_span(settings, bench.drivers) if search.seconds is None else search.seconds
                 endless = search.watch and search.seconds is None
                 found = await look_around(bench, None if endless else longest, heard=heard)
             for trouble in bench.trouble:
@@ -110,17 +110,18 @@ def _shown(call: Call, devices: Sequence[Device], search: Search) -> Iterator[Ca
     if not _is_drawn(call):
         yield _Lines(call, devices).show if search.watch else lambda _: None
         return
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.live import Live
     from rich.spinner import Spinner
 
     console = Console(stderr=True)
-    with Live(Spinner("dots", "listening for boards; Ctrl-C ends"), console=console, transient=True) as live:
+    listening = Spinner("dots", "listening for boards; Ctrl-C ends")
+    with Live(listening, console=console, transient=True) as live:
 
         def draw(boards: Boards) -> None:
             rows = [board_cells(board, _device_of(board, devices)) for board in boards]
             table = call.output.drawn(BOARD_COLUMNS, rows, spare=SPARE_BOARD_COLUMNS, width=console.width)
-            live.update(table, refresh=True)
+            live.update(Group(table, listening), refresh=True)
 
         yield draw
 

@@ -51,10 +51,15 @@ REFUSED_TWICE: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What to send to a board, in this order; with ``part``, that alone may do for a board that runs on the same."""
+    """What to send to a board, in this order.
+
+    ``part`` alone may do for a board that runs on the same, unless it is ``whole`` that all is sent; then it ends a
+    partial flash that was begun before.
+    """
 
     payloads: tuple[Payload, ...]
     part: UserPart | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ class _Update:
     def run(self) -> Transfer[Proof]:
         choice = yield from self._choose()
         sha256 = choice.payloads[-1].sha256
-        if choice.part is not None and self._mode is BoardMode.APPLICATION:
+        if choice.part is not None and not choice.whole and self._mode is BoardMode.APPLICATION:
             proof = yield from self._partially(choice.part, sha256)
             if proof is not None:
                 return proof

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -41,7 +41,8 @@ class Bench:
     None where there is no database: then nothing is known of devices, and nothing is journalled. With a
     ``simulated_application`` nothing but loopback is listened on, and boards of others' applications are not seen on
     the network. ``desired`` tells whose a board is, where its source says so itself. ``nothing_yet`` is called once
-    where no board was heard for a while.
+    where what is looked for is not heard for a while. ``fitting`` are the board types that what is to be sent is for,
+    None where nothing is.
     """
 
     settings: Settings
@@ -53,6 +54,7 @@ class Bench:
     simulated_application: int | None = None
     desired: Desired = field(default_factory=Desired)
     nothing_yet: Callable[[], None] | None = None
+    fitting: Collection[str] | None = None
     trouble: list[RadioError] = field(default_factory=list)
     """The radios that could not be opened; told where what was looked for was not found."""
 
@@ -60,14 +62,19 @@ class Bench:
         """The drivers for boards that a radio reaches."""
         return {name: driver for name, driver in self.drivers.items() if driver.radio is radio}
 
-    @property
-    def longest(self) -> float:
-        """Seconds to listen at most where nobody says how many: the longest limit of a radio that can be used."""
-        has_bluetooth = any(driver.surroundings.bluetooth is not None for driver in self.drivers.values())
-        return max(
-            self.settings.avahi_timeout if self.of(Radio.WIFI) else 0.0,
-            self.settings.bluetooth_long_timeout if has_bluetooth else 0.0,
-        )
+
+def has_bluetooth(drivers: Mapping[str, BoardDriver]) -> bool:
+    """Whether a driver has a Bluetooth radio to work with."""
+    return any(driver.surroundings.bluetooth is not None for driver in drivers.values())
+
+
+def usual_span(settings: Settings, drivers: Mapping[str, BoardDriver]) -> float:
+    """Seconds to listen at most where nobody says how many: the longest limit of a radio that can be used."""
+    has_wifi = any(driver.radio is Radio.WIFI for driver in drivers.values())
+    return max(
+        settings.avahi_timeout if has_wifi else 0.0,
+        settings.bluetooth_long_timeout if has_bluetooth(drivers) else 0.0,
+    )
 
 
 @asynccontextmanager
@@ -167,8 +174,13 @@ async def look_around(
         RadioError: no radio can be used.
     """
     LOG.debug("listening for boards, at most %s s", seconds)
+    began = asyncio.get_running_loop().time()
     async with _listening(bench, heard) as ears:
-        await _within(ears.enough, None if seconds is None else asyncio.get_running_loop().time() + seconds)
+        if bench.nothing_yet is not None and (seconds is None or seconds > NOTHING_YET):
+            await _within(ears.enough, began + NOTHING_YET)
+            if not ears.enough.is_set() and (heard is not None or not ears.boards):
+                bench.nothing_yet()
+        await _within(ears.enough, None if seconds is None else began + seconds)
         return list(ears.boards)
 
 
@@ -182,7 +194,7 @@ async def find_boards(bench: Bench, seconds: float) -> list[DiscoveredBoard]:
     began = loop.time()
     async with _listening(bench, None) as ears:
         if not await _within(ears.news, began + min(seconds, NOTHING_YET)):
-            if bench.nothing_yet is not None:
+            if bench.nothing_yet is not None and seconds > NOTHING_YET:
                 bench.nothing_yet()
             await _within(ears.news, began + seconds)
         while ears.news.is_set():
