@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from enmctl.boards.installed import drivers
-from enmctl.cli.claims import claims
-from enmctl.cli.direct import drivers_of
 from enmctl.cli.durations import spell
 from enmctl.cli.shell import Call
 from enmctl.cli.views import BOARD_COLUMNS, SPARE_BOARD_COLUMNS, board_cells, board_fields
 from enmctl.errors import StoreError
-from enmctl.gateway.lookout import Bench, look_around, with_bluetooth
+from enmctl.gateway.claiming import claims
+from enmctl.gateway.lookout import Bench, look_around
+from enmctl.library.choosing import drivers_of
+from enmctl.library.radios import longest_listening, radios_of
 from enmctl.models import Device, DiscoveredBoard
 
 Boards = Sequence[DiscoveredBoard]
@@ -56,7 +57,7 @@ async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], f
     """The boards, the devices that are known, and for how long it listened at most."""
     async with call.world():
         settings = call.settings
-        longest = max(settings.avahi_timeout, settings.bluetooth_long_timeout)
+        longest = longest_listening(settings)
         seconds = search.seconds if search.seconds is not None or search.watch else longest
         devices = await asyncio.to_thread(_known_devices, call)
         bench = Bench(
@@ -65,7 +66,7 @@ async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], f
             devices,
             reach=call.reach,
             simulated_application=call.simulated_application,
-            desired=await claims(call),
+            desired=await claims(settings, call.output.say),
         )
         with _shown(call, devices, search) as show:
 
@@ -73,7 +74,7 @@ async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], f
                 show(boards)
                 return search.count is not None and len({board.place for board in boards}) >= search.count
 
-            async with with_bluetooth(bench):
+            async with radios_of(bench):
                 found = await look_around(bench, seconds, heard=heard)
             for trouble in bench.trouble:
                 call.output.say(f"not all radios were listened on: {trouble}")

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enmctl.cli.claims import fleet_named
 from enmctl.cli.durations import spell
 from enmctl.cli.running import gateway_at_work
 from enmctl.cli.views import STATES, clock, state_of
 from enmctl.errors import EnmError, GatewayError, StoreError
+from enmctl.gateway.claiming import fleet_named
 from enmctl.models import GatewayStatus
 from enmctl.settings import FLEET
 
