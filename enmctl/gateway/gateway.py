@@ -139,6 +139,11 @@ class Gateway:
             except RadioError as error:
                 self._say_once("radio", str(error))
 
+    async def begin_to_hear(self) -> None:
+        """Open the radios ahead of the first pass, for whoever wants to know first which boards are there."""
+        self.crew.discovery.know(await self.crew.store.call(Store.devices, deleted=None))
+        await self._open_radios()
+
     async def plan(self) -> list[Action]:
         """What a pass would do now; touches nothing.
 

@@ -157,6 +157,7 @@ async def _pass(settings: Settings, reach: Reach) -> ExitCode:
             await gateway.crew.store.call(_let_all_try)
             await gateway.crew.discovery.start()
             await _hear_source(gateway)
+            await gateway.begin_to_hear()
             await _hear_boards(gateway)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(settings.update_timeout):
