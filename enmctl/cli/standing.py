@@ -41,7 +41,7 @@ def standing(settings: Settings) -> dict[str, Any]:
         "paused_by": summary.get("pausedBy"),
         "source": _source_of(settings, summary) if summary else _ask_source(settings),
         "database": str(settings.database),
-        "assets_directory": str(settings.assets_directory),
+        "assets_directory": summary.get("assetsDirectory", str(settings.assets_directory)),
         "update_lock": summary["updateLock"] if "updateLock" in summary else _foreign_lock(settings),
         "boards": _board_counts(summary.get("boards")),
         "devices": devices if devices is None else {**devices, "statuses": summary.get("devices")},

@@ -231,7 +231,9 @@ class Gateway:
                 held_target=None,
             )
             if noted:
-                LOG.warning("%s goes back to %s: %s", pin.uuid[:8], short(pin.commit), pin.why)
+                device = await self.crew.store.call(Store.device, pin.uuid)
+                name = "a device" if device is None else device.name or device.local_id
+                LOG.warning("%s (%s) goes back to %s: %s", name, pin.uuid[:8], short(pin.commit), pin.why)
                 message = f"Goes back to {short(pin.commit)} until its target changes: {pin.why}"
                 self.crew.device_log.write(pin.uuid, message, level="warning")
 
