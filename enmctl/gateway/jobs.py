@@ -96,7 +96,9 @@ def _alone(here: Seen) -> DiscoveredBoard:
 
 
 def _at_address(crew: Crew, word: str) -> DiscoveredBoard | None:
-    board = next((board for driver in crew.drivers.values() if (board := driver.at_address(word))), None)
+    """The board at an address on the network; one on the air must be heard, for its address tells no type."""
+    drivers = [driver for driver in crew.drivers.values() if driver.radio is Radio.WIFI]
+    board = next((board for driver in drivers if (board := driver.at_address(word))), None)
     if board is not None and crew.reach.loopback_only:
         refuse_unless_simulated(board, word)
     return board

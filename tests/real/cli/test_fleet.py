@@ -87,6 +87,14 @@ def test_firmware_that_no_board_of_the_type_takes_is_a_fault_too(enmctl: Run, fi
     assert result.stdout.startswith("fleet.toml:3:12: ")
 
 
+def test_a_file_that_is_no_firmware_by_its_name_is_told_in_the_words_of_the_fleet_file(enmctl: Run, file: Path) -> None:
+    (file.parent / "notes.txt").write_text("not firmware")
+    file.write_text(TEXT.replace("firmware.bin", "notes.txt"), "utf-8")
+    result = enmctl("fleet", "check")
+    assert result.exit_code == ExitCode.FILE
+    assert result.stdout.startswith("fleet.toml:3:12: notes.txt is no firmware for esp8266 boards: name a .bin")
+
+
 def test_a_first_file_is_written_from_what_is_heard_and_never_over_another(enmctl: Run, folder: Path) -> None:
     result = enmctl("--simulate", "fleet", "init")
     assert result.exit_code == 0, result.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -51,13 +52,16 @@ async def test_the_canary_comes_first_and_the_others_once_it_stayed_well(world: 
         await world.all_run(fw, running)
 
 
-async def test_a_version_on_which_the_canary_is_not_well_stops_there_and_goes_back(world: Either) -> None:
+async def test_a_version_on_which_the_canary_is_not_well_stops_there_and_goes_back(
+    world: Either, caplog: pytest.LogCaptureFixture
+) -> None:
     canary, *others = world.boards
     canary.unwell_times = 0.6, 2.0
     world.policy = CANARY_FIRST.format(canary=canary.local_id).replace("0.5", "0.3")
     first = world.push()
     async with world.gateway(probe_timeout=0.5) as running:
         await world.all_run(first, running)
+        uploads = [len(board.uploads) for board in others]
         world.policy = world.policy.replace("0.3", "20")
         world.push(fw="2.0-unwell")
         await until_stored(running, lambda devices: any(each.pinned_by is PinnedBy.POLICY for each in devices))
@@ -66,7 +70,8 @@ async def test_a_version_on_which_the_canary_is_not_well_stops_there_and_goes_ba
         plan = await running.steward.plan()
         assert {one.why for one in plan if one.kind == "wait"} == {f"stopped: it failed on canary {canary.local_id}"}
         assert {board.fw for board in others} == {first}
-        assert all(len(board.uploads) == 1 for board in others)
+        assert [len(board.uploads) for board in others] == uploads
+        assert re.search(rf"lamps-{canary.local_id} \(\w+\) goes back to \w+: it did not", caplog.text)
         world.policy = world.policy.replace("20", "0.3")
         await world.all_run(world.push(), running)
 
@@ -139,7 +144,9 @@ async def test_a_broken_file_keeps_the_last_good_one_is_said_once_and_shown(
         problem = running.steward.summary()["source"]["problem"]
         assert problem.startswith(f"{world.file}:1:")
         assert alive(await stored(running)), "its devices are looked after as before"
-        await world.all_run(world.push(), running)
+        with caplog.at_level(logging.INFO):
+            await world.all_run(world.push(), running)
+        assert "the fleet file is right again" in caplog.text
         assert running.steward.summary()["source"]["problem"] is None
 
 
