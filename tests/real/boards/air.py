@@ -143,10 +143,10 @@ class Room:
         return board
 
     def _stands_for(self, advert: Advert, living: LivingBoard) -> bool:
-        """Whether a board advertises, perhaps at its bootloader's address; where addresses are hidden its name tells."""
+        """Whether a board advertises, perhaps at its bootloader's address; its name tells where that is hidden."""
         own = living.local_id
         if not ADDRESS.fullmatch(advert.address):
-            return advert.name == living.describe()["advertised"]
+            return bool(advert.name == living.describe()["advertised"])
         return advert.address in (own, next_address(own))
 
     async def flash(
