@@ -81,6 +81,13 @@ def dk_image(*, seed: int = 1, **options: Any) -> bytes:
     return image("nrf51822dk", seed=seed, **({"name": str(DK)} | options))
 
 
+def made_quick(living: LivingBoard) -> LivingBoard:
+    """A board with a quick flash."""
+    flash = living.board.machine.flash
+    flash.erase_seconds, flash.word_seconds = ERASE, WORD
+    return living
+
+
 class Room:
     """An air, a radio on it, and drivers; what is put on it lasts as long as the room.
 
@@ -118,9 +125,7 @@ class Room:
                 made["image"] = image(breed, seed=0)
         else:
             made.setdefault("application_id", DK)
-        living = await self.neighbourhood.add(breed, serial, **made)
-        flash = living.board.machine.flash
-        flash.erase_seconds, flash.word_seconds = ERASE, WORD
+        living = made_quick(await self.neighbourhood.add(breed, serial, **made))
         self.boards[breed] = living
         return living
 
