@@ -23,7 +23,7 @@ from enmctl.models import Proof
 from enmctl.simulator.images import esp8266_image
 from enmctl.simulator.supervisor import SimulatedSupervisor
 from enmctl.store.reading import read_attempts
-from tests.system.vm.daemons import WITHIN, Daemon, must, network_manager, run, until
+from tests.system.vm.daemons import LOGS, WITHIN, Daemon, must, network_manager, run, until
 from tests.system.vm.hotspot.station import Station, inside
 
 pytestmark = pytest.mark.system
@@ -222,7 +222,7 @@ async def test_what_cannot_be_raised_is_said_in_one_line(story: Story, variables
 
 async def test_who_may_not_is_told_so(story: Story) -> None:
     told = await story.command(
-        "hotspot", "up", code=ExitCode.RADIO, user=NOBODY, variables={"ENM_DB_DIRECTORY": "/tmp/somebody"}
+        "hotspot", "up", code=ExitCode.RADIO, user=NOBODY, variables={"ENM_DB_DIRECTORY": str(LOGS / "somebody")}
     )
     assert "may not" in told or "not allowed" in told
     assert await is_free()
