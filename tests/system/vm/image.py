@@ -48,8 +48,8 @@ PACKAGES = [
 ]
 """Debian packages of the guest: what runs in it, and what its tests look with."""
 
-BESIDE_OURS = ("bumble>=0.0.236,<0.1",)
-"""Python packages beside enmctl's own: the virtual Bluetooth controller."""
+EXTRAS = ("signatures", "simulator", "test")
+"""Those of enmctl's extras whose packages the guest gets."""
 
 MODULES = [
     "arch",
@@ -102,7 +102,8 @@ def python_packages() -> list[str]:
     with (CHECKOUT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)["project"]
     extras = project["optional-dependencies"]
-    return sorted({*project["dependencies"], *extras["simulator"], *extras["test"], *BESIDE_OURS})
+    wanted = (*project["dependencies"], *(name for extra in EXTRAS for name in extras[extra]))
+    return sorted({name for name in wanted if not name.startswith(f"{project['name']}[")})
 
 
 def digest() -> str:
