@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import ClassVar
 from zlib import crc32
 
 import pytest
@@ -15,12 +16,13 @@ from enmctl.dfu.link import (
     Tell,
     Write,
 )
-from enmctl.dfu.secure import ERASING, HELD, SETTLING_HELD
+from enmctl.dfu.secure import ERASING, HELD, SETTLING, SETTLING_HELD
 from enmctl.models import Stage
 from tests.logic.dfu.scripted_secure import (
     IMAGE,
     INIT,
     OBJECTS,
+    SecureBoard,
     begun_anew,
     board_of,
     passed,
@@ -61,21 +63,22 @@ def test_of_small_packets_only_so_many_are_under_way_as_receipts_allow() -> None
 
 @pytest.mark.parametrize("most", [20, 244])
 def test_while_a_page_is_erased_no_more_goes_than_the_boards_queue_holds(most: int) -> None:
-    board = board_of(most=most)
-    held: list[int] = []
-    write = board.write
+    class Counting(SecureBoard):
+        held: ClassVar[list[int]] = []
+        until = 0.0
 
-    def noting(operation: Write | Request) -> None:
-        if operation.data[:2] == b"\1\2" and isinstance(operation, Request):
-            noting.began, noting.count = board.now, 0  # type: ignore[attr-defined]
-            held.append(0)
-        elif isinstance(operation, Write) and held and board.now < noting.began + ERASING:  # type: ignore[attr-defined]
-            held[-1] += 1
-        write(operation)
+        def write(self, operation: Write | Request) -> None:
+            if isinstance(operation, Request) and operation.data[:2] == b"\1\2":
+                self.until = self.now + ERASING + (0 if self.held else SETTLING)
+                self.held.append(0)
+            elif isinstance(operation, Write) and self.now < self.until:
+                self.held[-1] += 1
+            super().write(operation)
 
-    board.write = noting  # type: ignore[method-assign]
+    board = Counting(announced=len(IMAGE), most=most)
+    board.held.clear()
     passed(board)
-    assert held == [HELD - SETTLING_HELD, HELD, min(HELD, -(-1024 // most))]
+    assert board.held == [HELD - SETTLING_HELD, HELD, min(HELD, -(-1024 // most))]
 
 
 def test_what_a_board_dropped_is_sent_again_with_less_under_way() -> None:
