@@ -16,7 +16,7 @@ from enmctl.dfu.link import (
     Tell,
     Write,
 )
-from enmctl.dfu.secure import ERASING, HELD, SETTLING, SETTLING_HELD
+from enmctl.dfu.secure import ERASING, HELD, SETTLING, SETTLING_HELD, WINDOWS
 from enmctl.models import Stage
 from tests.logic.dfu.scripted_secure import (
     IMAGE,
@@ -59,6 +59,25 @@ def test_of_small_packets_only_so_many_are_under_way_as_receipts_allow() -> None
     passed(board)
     assert board.requests.count("02 07 00") == 1
     assert board.now < 1.0
+
+
+def test_without_receipts_no_more_than_the_window_goes_before_the_board_is_asked() -> None:
+    board = board_of(most=20)
+    say = board.say
+
+    def losing(data: bytes) -> None:
+        if data[:2] != b"\x60\x03" or board.requests[-1] == "03":
+            say(data)
+
+    board.say = losing  # type: ignore[method-assign]
+    assert "got lost 4 times" in begun_anew(board).why
+    under_way = [0]
+    for operation in board.asked:
+        if isinstance(operation, Request):
+            under_way.append(0)
+        elif isinstance(operation, Write):
+            under_way[-1] += 1
+    assert [number for number in under_way if number][1:] == list(WINDOWS)
 
 
 @pytest.mark.parametrize("most", [20, 244])
