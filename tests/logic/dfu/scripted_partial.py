@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from enmctl.dfu.gatt import PARTIAL
-from enmctl.dfu.link import Notification, Opened, Request, Write
+from enmctl.dfu.link import LinkError, Notification, Opened, Request, Write
 from tests.logic.dfu.scripted import Answer, Scripted
 
 
@@ -55,6 +55,8 @@ class PartialBoard(Scripted):
         block, self._block = self._block, b""
         words = self.words = list(self.words)
         word = words.pop(0) if words else b"\x01\xff"
+        if isinstance(word, LinkError):
+            raise word
         if word == b"\x01\xff":
             self.blocks.append((self._address, block))
         if isinstance(word, bytes):

@@ -48,6 +48,7 @@ def test_the_whole_goes_in_the_order_of_the_protocol() -> None:
     assert {request.characteristic for request in board.of(Request)} == {LEGACY_CONTROL}
     assert (board.image, legacy.checks) == (IMAGE, True)
     assert (board.memory.validated, board.memory.activated, board.memory.proven) == (True, True, len(IMAGE))
+    assert (board.kept[-1].validated, board.kept[-1].activated) == (True, False)
 
 
 def test_packets_have_20_bytes_whatever_the_mtu_and_the_last_one_the_rest_in_whole_words() -> None:
@@ -218,7 +219,7 @@ def test_what_is_no_answer_is_passed_over() -> None:
     said = board.say
 
     def noisy(data: bytes) -> None:
-        for noise in (b"", b"\x10", b"\x11\x01", data[:2], b"\x10\x08\x03", b"\x77\x01\x01", data):
+        for noise in (b"", b"\x10", b"\x11\x01", data[:2], b"\x10\x08\x03\xff\xff\xff\xff", b"\x11\xff\xff\xff", data):
             said(noise)
 
     board.say = noisy  # type: ignore[method-assign]

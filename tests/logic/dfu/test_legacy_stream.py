@@ -7,9 +7,12 @@ import pytest
 from enmctl.dfu.gatt import LEGACY_CONTROL
 from enmctl.dfu.link import (
     Memory,
+    Notification,
     Request,
+    Tell,
     Write,
 )
+from enmctl.models import Stage
 from tests.logic.dfu.scripted import IMAGE, payload
 from tests.logic.dfu.scripted_legacy import (
     LIMITS,
@@ -95,6 +98,67 @@ def test_when_the_answer_to_the_last_packet_gets_lost_the_board_is_asked() -> No
     passed(board)
     assert board.requests[-3:] == ["07", "04", "05"]
     assert board.memory.proven == len(IMAGE)
+
+
+def test_the_answer_to_the_last_packet_is_waited_for() -> None:
+    class Slow(LegacyBoard):
+        last: Notification | None = None
+
+        def say(self, data: bytes) -> None:
+            super().say(data)
+            if data == b"\x10\x03\x01":
+                self.last = self.said.pop()
+
+        def wait(self, seconds: float) -> Notification | None:
+            if self.last is None or not seconds:
+                return super().wait(seconds)
+            last, self.last = self.last, None
+            self.now += 3.0
+            return last
+
+    board = Slow()
+    passed(board)
+    assert (board.now, board.requests.count("07")) == (3.0, 1)
+
+
+def test_what_came_while_the_board_was_asked_counts() -> None:
+    for said, why in ((b"\x10\x03\x02", "it said of the data: that is not its turn"), (b"\x11\x14\0\0\0", "")):
+        board = LegacyBoard(silent=True)
+
+        def adding(operation: Write | Request, board: LegacyBoard = board, said: bytes = said) -> None:
+            if operation.data == b"\7" and board.packets:
+                board.say(said)
+            LegacyBoard.take(board, operation)
+
+        board.take = adding  # type: ignore[method-assign]
+        if why:
+            assert begun_anew(board).why == why
+            assert board.memory.pace is None
+        else:
+            passed(board)
+
+
+def test_a_board_that_when_asked_counts_more_than_was_sent_is_begun_anew() -> None:
+    board = LegacyBoard(silent=True)
+    take = board.take
+
+    def adding(operation: Write | Request) -> None:
+        board.received += 4 if operation.data == b"\7" and board.packets else 0
+        take(operation)
+
+    board.take = adding  # type: ignore[method-assign]
+    assert begun_anew(board).why == "it counts more bytes than it was sent"
+    assert (board.memory.tainted, board.requests[-1]) == (True, RESET)
+
+
+def test_progress_is_told_by_what_the_board_counts() -> None:
+    board = LegacyBoard()
+    passed(board)
+    steps = [tell.step for tell in board.of(Tell)]
+    assert [step.done for step in steps if step.total] == [0, 240, 480, 720, 960, 960, 1024]
+    assert {step.total for step in steps if step.stage is Stage.TRANSFERRING} == {1024}
+    assert steps[-1].stage is Stage.ACTIVATING
+    assert board.notes == ["erases the old program"]
 
 
 @pytest.mark.parametrize("error", [2, 3, 4, 5, 7])
