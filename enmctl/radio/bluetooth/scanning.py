@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from enmctl.errors import EnmError, RadioError
-from enmctl.radio.bluetooth.advert import ADVERTISED, Advert, Properties, advert_of, bluez_properties, is_advert
+from enmctl.radio.bluetooth.advert import Advert, Properties, advert_of, bluez_properties, is_advert
 from enmctl.radio.bluetooth.backend import Backend
 from enmctl.radio.bluetooth.errors import NoAnswerError
 from enmctl.radio.bluetooth.translation import translated
@@ -285,7 +285,7 @@ class Scan:
         properties = bluez_properties(data)
         is_word = is_advert(self._properties.get(device.address, {}), properties)
         if properties:
-            _remember(self._properties, device.address, {name: properties.get(name) for name in ADVERTISED})
+            _remember(self._properties, device.address, dict(properties))
         if not is_word:
             return
         self._last_word = loop.time()
