@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from benchmarks.gateways import Pass, resident
+from enmctl.cli.reaching import reach_of
 from enmctl.gateway.actions import Action
 from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.listening import Listening
@@ -57,4 +58,5 @@ def observe() -> None:
 
 if __name__ == "__main__":
     observe()
-    asyncio.run(run(Settings.from_environment(), reach=ON_LOOPBACK))
+    settings = Settings.from_environment()
+    asyncio.run(run(settings, reach=reach_of(settings) if settings.bluetooth_adapter else ON_LOOPBACK))

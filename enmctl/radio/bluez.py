@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,6 +36,16 @@ MANAGER_PATH = "/org/bluez"
 AGENT_PATH = "/enmctl/agent"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
+
+DBUS = "org.freedesktop.DBus"
+DBUS_PATH = "/org/freedesktop/DBus"
+
+WATCHED = (
+    f"type='signal',sender='{DBUS}',interface='{DBUS}',member='NameOwnerChanged',arg0='{SERVICE}'",
+    f"type='signal',sender='{SERVICE}',interface='{OBJECT_MANAGER}'",
+    f"type='signal',sender='{SERVICE}',interface='{PROPERTIES}',arg0='{ADAPTER}'",
+)
+"""The signals that tell of bluetoothd and its adapters."""
 
 KEYBOARD_AND_DISPLAY = "KeyboardDisplay"
 """What the agent says of this machine; a board without digits then still pairs without any."""
@@ -75,6 +85,7 @@ class BluezBackend:
         self._adapter = adapter
         self._bus: MessageBus | None = None
         self._opening = asyncio.Lock()
+        self._changed: Callable[[], None] | None = None
 
     async def close(self) -> None:
         """See Backend."""
@@ -82,6 +93,17 @@ class BluezBackend:
         if bus is not None:
             bus.disconnect()
             await asyncio.gather(bus.wait_for_disconnect(), return_exceptions=True)  # type: ignore[no-untyped-call]
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """See Backend: bluetoothd ends or is started, and adapters are plugged, switched or blocked."""
+        async with self._opening:
+            self._changed = changed
+            if self._bus is not None:
+                await self._subscribe(self._bus)
+        try:
+            await self._opened()
+        except Exception as error:
+            raise translated(error, "bluetoothd") from error
 
     async def forget(self, address: str) -> bool:
         """See Backend: RemoveDevice, which also drops the services that bluetoothd has in memory, and the bond."""
@@ -211,7 +233,23 @@ class BluezBackend:
         async with self._opening:
             if self._bus is None or not self._bus.connected:
                 self._bus = await _connected_bus()
+                if self._changed is not None:
+                    await self._subscribe(self._bus)
             return self._bus
+
+    async def _subscribe(self, bus: MessageBus) -> None:
+        bus.add_message_handler(self._on_signal)
+        for rule in WATCHED:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                await bus.call(
+                    Message(
+                        destination=DBUS, path=DBUS_PATH, interface=DBUS, member="AddMatch", signature="s", body=[rule]
+                    )
+                )
+
+    def _on_signal(self, message: Message) -> None:
+        if message.message_type is MessageType.SIGNAL and self._changed is not None and _is_of_adapter(message):
+            self._changed()
 
 
 class _Agent:
@@ -281,6 +319,18 @@ async def _connected_bus() -> MessageBus:
         bus.disconnect()
         raise
     return bus
+
+
+def _is_of_adapter(message: Message) -> bool:
+    """Whether a signal tells that bluetoothd or an adapter came, went, or was switched."""
+    match message.member, message.body:
+        case "NameOwnerChanged", [name, *_]:
+            return bool(name == SERVICE)
+        case (("InterfacesAdded" | "InterfacesRemoved"), [_, interfaces]):
+            return ADAPTER in interfaces
+        case "PropertiesChanged", [interface, changed, *_]:
+            return bool(interface == ADAPTER and "Powered" in changed)
+    return False
 
 
 def _subject(path: str) -> str:

@@ -43,6 +43,10 @@ class Backend(Protocol):
         """Let go of what was opened."""
         ...
 
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """Have this called, in the loop, when the adapter may have come, gone or been switched, where that is told."""
+        ...
+
     async def forget(self, address: str) -> bool:
         """Have the system forget all it knows of a device, a bond too; False where it cannot, or knew nothing."""
         ...

@@ -75,7 +75,9 @@ class BluetoothRadio:
         quiet_bleak()
         try:
             await self._scan.open()
+            await self._backend.watch(self._scan.doubt)
         except BaseException:
+            await self._scan.close()
             await self._backend.close()
             raise
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from enmctl.errors import RadioError
@@ -27,6 +28,10 @@ class PlatformBackend:
 
     async def close(self) -> None:
         """See Backend."""
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """See Backend."""
+        del changed
 
     async def forget(self, address: str) -> bool:
         """See Backend."""

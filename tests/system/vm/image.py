@@ -85,8 +85,15 @@ LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr
 SPARE = 150
 """MiB that are free on the disk, beside a quarter of what is on it."""
 
+STEP_LIMIT = 240.0
+"""Seconds for each step of building; the longest, with a near mirror, takes one or two minutes."""
+
 USER = "somebody:x:1000:1000::/home/somebody:/bin/sh"
 """An account without any rights."""
+
+
+class CannotBuildError(Exception):
+    """A step of building failed, in words: no network, or too few rights."""
 
 
 def cache() -> Path:
@@ -136,6 +143,7 @@ def _alone() -> Iterator[None]:
 
 
 def _build(place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     root = place / "root"
     _make_root(root)
@@ -263,9 +271,14 @@ def _guest_files() -> Sequence[Path]:
 
 
 def _run(*command: str | Path) -> str:
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            [str(word) for word in command], capture_output=True, text=True, check=False, timeout=STEP_LIMIT
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CannotBuildError(str(error)) from error
     if done.returncode:
-        raise SystemExit(f"{command[0]} failed ({done.returncode}): {done.stderr.strip()[-2000:]}")
+        raise CannotBuildError(f"{command[0]} failed ({done.returncode}): {done.stderr.strip()[-2000:]}")
     return done.stdout
 
 
