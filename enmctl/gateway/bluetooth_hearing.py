@@ -84,6 +84,24 @@ class BluetoothHearing:
         for name in list(self._names):
             self._drop(name)
 
+    async def listen_for(self, is_meant: Callable[[DiscoveredBoard], bool], seconds: float) -> list[DiscoveredBoard]:
+        """What a board is that is meant, of each type that it may be of; nothing where it is not heard.
+
+        A person has named it, so it need be no application's.
+
+        Raises:
+            RadioError: there was no listening in all that time.
+        """
+        if self._radio is None:
+            return []
+
+        def meant(advert: Advert) -> list[DiscoveredBoard]:
+            found = (driver.recognise(advert) for driver in self._drivers.values())
+            return [board for board in found if board is not None and is_meant(board)]
+
+        advert = await self._radio.heard(lambda advert: bool(meant(advert)), seconds)
+        return [] if advert is None else meant(advert)
+
     def _heard(self, advert: Advert) -> None:
         board = self._recognise(advert)
         if board is None:

@@ -108,6 +108,10 @@ class Discovery:
             for hearing in self._hearings.values():
                 await hearing.stop()
 
+    async def listen_for(self, is_meant: Callable[[DiscoveredBoard], bool], seconds: float) -> list[DiscoveredBoard]:
+        """What a board is that is meant, anybody's or nobody's; see ``BluetoothHearing.listen_for``."""
+        return await self._bluetooth.listen_for(is_meant, seconds)
+
     def know(self, devices: Sequence[Device]) -> None:
         """Take note of which boards are devices, so that their bootloaders are known by their addresses."""
         self._bluetooth.devices = {
