@@ -171,6 +171,7 @@ async def _bench(call: Call, wanted: Wanted) -> AsyncGenerator[tuple[Bench, Wait
             fitting=fitting or None,
             desired=await claims(call),
         )
+        waiting.bench = bench
         yield bench, waiting
 
 

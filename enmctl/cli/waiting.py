@@ -11,6 +11,7 @@ from enmctl.cli.durations import spell
 from enmctl.cli.shell import Call
 from enmctl.cli.wanted import Wanted
 from enmctl.gateway.control import JobKind
+from enmctl.gateway.lookout import Bench
 from enmctl.models import DiscoveredBoard
 
 PATIENCE: Final = 60.0
@@ -30,6 +31,9 @@ class Waiting:
         call: the command.
         wanted: what it is to do.
         fitting: the board types that its file is for, None where it has none.
+
+    Attributes:
+        bench: what it is listened with, once that is known.
     """
 
     def __init__(self, call: Call, wanted: Wanted, fitting: Collection[str] | None) -> None:
@@ -37,6 +41,7 @@ class Waiting:
         self._wanted = wanted
         self._may_pair = wanted.kind is JobKind.FLASH and Microbit.board_type in (fitting or ())
         self._has_told = False
+        self.bench: Bench | None = None
 
     @property
     def seconds(self) -> float:
@@ -44,9 +49,10 @@ class Waiting:
         if self._wanted.seconds is not None:
             return self._wanted.seconds
         settings = self._call.settings
-        usual = max(settings.avahi_timeout, settings.bluetooth_long_timeout)
-        is_waited_for = self._may_pair and not self._wanted.all_boards and self._is_seen
-        return max(usual, PATIENCE) if is_waited_for else usual
+        if self.bench is None:
+            return max(settings.avahi_timeout, settings.bluetooth_long_timeout)
+        may_come = self._may_pair and not self._wanted.all_boards and self.bench.has_bluetooth
+        return max(self.bench.longest, PATIENCE) if may_come and self._is_seen else self.bench.longest
 
     @property
     def _is_seen(self) -> bool:

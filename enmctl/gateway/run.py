@@ -157,6 +157,8 @@ async def _pass(settings: Settings, reach: Reach) -> ExitCode:
             await gateway.crew.store.call(_let_all_try)
             await gateway.crew.discovery.start()
             await _hear_source(gateway)
+            gateway.want_hotspot()
+            await gateway.crew.hotspot.tried()
             await _hear_boards(gateway)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(settings.update_timeout):

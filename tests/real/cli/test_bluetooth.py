@@ -274,15 +274,15 @@ def test_boards_are_restarted_and_show_themselves_as_their_programs_can(enmctl: 
 def test_six_digits_are_asked_for_on_a_terminal_and_without_one_it_is_said_what_to_do(
     enmctl: Run, world: Outside, add: Add, tmp_path: Path, settings: dict[str, str]
 ) -> None:
-    living = add("microbit-v1", image=image("microbit-v1", seed=0, runtime=BONDED))
+    living = add("microbit-v1", 33, image=image("microbit-v1", seed=0, runtime=BONDED))
     world.call(lambda: living.reset(Boot.PAIRING))
     file = program_file(tmp_path, runtime=BONDED)
-    result = enmctl("flash", file, "zuziv")
+    result = enmctl("flash", file, "zuvop")
     assert result.exit_code == ExitCode.BOARD
     assert "shows six digits" in result.stderr
     assert "from a terminal" in result.stderr
     environment = {**whole_environment(tmp_path), **settings, "TERM": "xterm-256color", "COLUMNS": "100"}
-    screen = Screen(["flash", file, "zuziv"], environment)
+    screen = Screen(["flash", file, "zuvop"], environment)
     try:
         screen.read_until("The six digits that ")
         world.do(until(lambda: bool(living.host.passkey)))
@@ -291,7 +291,7 @@ def test_six_digits_are_asked_for_on_a_terminal_and_without_one_it_is_said_what_
     finally:
         if screen.process.poll() is None:
             screen.process.kill()
-    assert "columns of 1 1 1 3 2 lights" in screen.text
+    assert "columns of 1 1 2 2 4 lights" in screen.text
     assert living.board.holds(image("microbit-v1", runtime=BONDED))
 
 
