@@ -18,10 +18,12 @@ import pytest
 from enmctl.dfu import legacy
 from enmctl.errors import ExitCode
 from enmctl.gateway import lookout
+from enmctl.models import Device
 from enmctl.simulator.bluetooth.living import LivingBoard
 from enmctl.simulator.nordic.microbit_application import Habits
 from enmctl.simulator.nordic.program import Boot
 from enmctl.simulator.nordic.traits import RuntimeTraits
+from enmctl.store import Store
 from tests.real.boards.air import DK, QUICK, QUICK_AIR, dk_image, image, made_quick, package_file, program_file
 from tests.real.cli.outside import QUICK as QUICK_SETTINGS
 from tests.real.cli.outside import WITHIN, Outside, outside
@@ -300,3 +302,13 @@ def test_six_digits_are_asked_for_on_a_terminal_and_without_one_it_is_said_what_
     assert "━" in screen.text
     assert "\x1b[3" not in screen.text, "nobody wanted colours"
     assert living.board.holds(image("microbit-v1", runtime=BONDED))
+
+
+def test_a_device_with_a_program_of_no_application_is_known_by_its_address(
+    enmctl: Run, add: Add, tmp_path: Path, database: Path
+) -> None:
+    living = add("microbit-v1")
+    with Store.open(database) as store:
+        store.add_device(Device("64a1ae375b213d7e", 511898, "microbit", living.local_id, "holy-sunset"))
+    result = enmctl("flash", program_file(tmp_path), "holy-sunset", "--dry-run")
+    assert result.exit_code == 0, result.stderr

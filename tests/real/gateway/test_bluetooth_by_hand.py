@@ -15,7 +15,7 @@ from enmctl.gateway.run import Running, running
 from enmctl.models import Radio, Stage, Step
 from enmctl.simulator.world import World
 from tests.real.boards.air import DK, QUICK_AIR, dk_image, image, made_quick, program_file
-from tests.real.gateway.rig import application_id, settings_in
+from tests.real.gateway.rig import WITHIN, application_id, eventually, settings_in
 
 MOST = 1 << 20
 
@@ -93,3 +93,30 @@ async def test_a_board_that_is_not_there_is_unknown_and_without_bluetooth_that_i
         await done(gateway, Job(JobKind.RESTART, "E5:1D:00:00:00:63"))
     with pytest.raises(UnknownError):
         await done(gateway, Job(JobKind.RESTART, "zavit"))
+
+
+async def test_a_device_with_a_program_of_no_application_is_known_by_its_address_and_gets_its_target_back(
+    tmp_path: Path,
+) -> None:
+    async with World(
+        applications=[(application_id(), "badges", "microbit")],
+        boards_per_application=1,
+        bluetooth_firmware_size=12 * 1024,
+        bluetooth_options={"timing": QUICK_AIR},
+        hook_throttle=0.2,
+    ) as world:
+        (living,) = map(made_quick, world.bluetooth_boards.values())
+        settings = settings_in(tmp_path, world.supervisor, api_port=world.api_port, bluetooth_long_timeout=2.0)
+        async with running(settings, reach=world.reach) as gateway:
+            await world.supervisor.wait_for(lambda: _on_target(world), WITHIN)
+            version = living.runs
+            data, name = read_whole(program_file(tmp_path, version="by hand"), MOST)
+            await done(gateway, Job(JobKind.FLASH, living.local_id, data, name))
+            assert living.runs == "by hand"
+            await eventually(lambda: living.runs == version)
+            await world.supervisor.wait_for(lambda: _on_target(world), WITHIN)
+
+
+def _on_target(world: World) -> bool:
+    rows = list(world.supervisor.devices.values())
+    return len(rows) == 1 and rows[0].commit == rows[0].target_commit and rows[0].status == "Idle"
