@@ -16,7 +16,7 @@ from enmctl.cli.progress import Progress
 from enmctl.cli.running import client_of_running
 from enmctl.cli.shell import Call
 from enmctl.cli.showing import progress
-from enmctl.cli.wanted import Results, Wanted, read_file
+from enmctl.cli.wanted import Results, Wanted, read_whole
 from enmctl.errors import BusyError, EnmError, UsageError
 from enmctl.gateway.client import GatewayClient
 from enmctl.gateway.control import Job, JobKind
@@ -76,7 +76,7 @@ def _through_gateway(call: Call, client: GatewayClient, wanted: Wanted, shown: P
     words = list(dict.fromkeys(wanted.words)) or _unnamed(call, wanted)
     firmware, name = b"", ""
     if wanted.file is not None:
-        firmware, name = read_file(wanted.file, call.settings.asset_max_size), wanted.file.name
+        firmware, name = read_whole(wanted.file, call.settings.asset_max_size)
     jobs = [Job(wanted.kind, word, firmware=firmware, file_name=name, hold=wanted.hold) for word in words]
     try:
         return _Errands(client, shown).run(jobs)

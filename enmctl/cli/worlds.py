@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shlex
 import signal
@@ -185,6 +186,9 @@ def _introduce(output: Output, world: World, environment: dict[str, str]) -> Non
     application_id = world.application_ids[0]
     output.say(f"commands: curl {world.control_url}, like")
     output.say(f"  curl -d '{{\"application\": {application_id}}}' {world.control_url.rstrip('/')}/push")
+    for local_id in list(world.bluetooth_boards)[:1]:
+        fault = json.dumps({"board": local_id, "fault": "link-lost"})
+        output.say(f"  curl -d '{fault}' {world.control_url.rstrip('/')}/break")
     output.say("Ctrl-C ends it")
 
 

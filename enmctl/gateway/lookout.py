@@ -14,7 +14,7 @@ from enmctl.boards.contract import BoardDriver
 from enmctl.errors import RadioError
 from enmctl.gateway.claiming import claimed
 from enmctl.gateway.reach import OUTSIDE, Reach
-from enmctl.models import BoardMode, Desired, Device, DiscoveredBoard, Radio
+from enmctl.models import Desired, Device, DiscoveredBoard, Radio
 from enmctl.radio.mdns import MdnsBrowser, MdnsService
 from enmctl.settings import Settings
 from enmctl.store import StoreThread
@@ -127,7 +127,7 @@ class _Ears:
         )
 
     def on_advert(self, advert: Advert) -> None:
-        """A board advertised. A bootloader is of the type of the device that has its address, else of any."""
+        """A board advertised. One that names no application is the device that has its address, if one has."""
         boards = [
             self._as_claimed(board)
             for driver in self._bench.of(Radio.BLUETOOTH).values()
@@ -136,7 +136,7 @@ class _Ears:
         if not boards:
             return
         known = next((device for device in self._bench.devices if device.local_id == boards[0].local_id), None)
-        if known is not None and boards[0].mode is BoardMode.BOOTLOADER:
+        if known is not None and boards[0].application_id is None:
             boards = [
                 replace(board, application_id=known.application_id)
                 for board in boards

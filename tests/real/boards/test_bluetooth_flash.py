@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from enmctl.boards.bluetooth_board import FULL
+from enmctl.boards.bluetooth_board import FULL, NO_RESUME
 from enmctl.errors import ExitCode, FirmwareError, OfflineError, RadioError, RefusedError
 from enmctl.models import BoardMode, Proof, Stage, Step
+from enmctl.radio.bluetooth import Connection
 from enmctl.simulator.bluetooth.hosting import BoardHost
 from enmctl.simulator.nordic.board import Return
 from enmctl.simulator.nordic.chips import MICROBIT_V1
@@ -103,6 +104,48 @@ async def test_all_of_it_is_sent_where_that_is_wanted(air: Room, tmp_path: Path)
         assert (stages(steps), proof(steps)) == (ALL, Proof.CHECK_AND_RETURN)
         assert sent(steps) == len(image(breed))
         assert air.boards[breed].board.holds(image(breed))
+
+
+@pytest.mark.parametrize("config", [{FULL: "1"}, {NO_RESUME: "1"}, {FULL: "1", NO_RESUME: "1"}], ids=" ".join)
+async def test_a_board_that_waits_for_the_rest_of_a_part_leaves_its_pairing_mode_whatever_is_sent(
+    air: Room, tmp_path: Path, config: dict[str, str]
+) -> None:
+    await air.open_radio()
+    living = await air.add("microbit-v1")
+    driver, board = air.drivers["microbit"], await air.heard(living)
+    async with aclosing(driver.update(board, driver.read_firmware(program_file(tmp_path), {}), {})) as steps:
+        async for step in steps:
+            if step.done:
+                break
+    assert "pairing mode" in await driver.left_with(board)
+    assert living.describe()["program"]["flashIncomplete"]
+    await air.flash(living, program_file(tmp_path, seed=2), config=config)
+    assert living.board.holds(image("microbit-v1", seed=2))
+    await until(lambda: living.board.mode == "application")
+    assert not living.describe()["program"]["flashIncomplete"]
+
+
+async def test_what_a_board_is_left_with_is_told_also_where_only_its_bootloader_was_started(
+    air: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    radio = await air.open_radio()
+    living = await air.add("microbit-v1")
+    driver, board = air.drivers["microbit"], await air.heard(living)
+    assert await driver.left_with(board) == ""
+    is_up, connect = asyncio.Event(), radio.open
+
+    async def connect_to_the_program_alone(address: str, **options: Any) -> Connection:
+        if living.board.mode == "bootloader":
+            is_up.set()
+            await asyncio.Event().wait()
+        return await connect(address, **options)
+
+    monkeypatch.setattr(radio, "open", connect_to_the_program_alone)
+    flashing = asyncio.create_task(air.flash(living, program_file(tmp_path), board=board, config={FULL: "1"}))
+    await is_up.wait()
+    flashing.cancel()
+    await asyncio.wait([flashing])
+    assert "waits in its bootloader" in await driver.left_with(board)
 
 
 async def test_a_bootloader_that_waits_for_this_machine_alone_is_found(any_air: Room, tmp_path: Path) -> None:

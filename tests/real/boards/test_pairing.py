@@ -136,8 +136,21 @@ async def test_a_bond_that_the_board_has_lost_is_made_anew(air: Room, tmp_path: 
     living.reset(Boot.PAIRING)
     await until(lambda: living.board.mode == "pairing")
     steps = await air.flash(living, program_file(tmp_path, runtime=BONDED, seed=2), config=BY_HAND)
+    assert "forgets the bond" in notes(steps)
     assert "pairs with the board" in notes(steps)
     assert living.board.holds(image("microbit-v2", runtime=BONDED, seed=2))
+
+
+async def test_a_bond_from_before_keeps_no_program_away_that_needs_none(air: Room, tmp_path: Path) -> None:
+    """As after a program was copied over USB."""
+    living = await in_pairing_mode(air, "microbit-v1")
+    await air.flash(living, program_file(tmp_path, runtime=BONDED))
+    await living.power(on=False)
+    same = await air.add("microbit-v1")
+    steps = await air.flash(same, program_file(tmp_path, seed=2))
+    assert "forgets the bond" in notes(steps)
+    assert "pairs" not in notes(steps)
+    assert same.board.holds(image("microbit-v1", seed=2))
 
 
 async def test_a_gateway_pairs_with_no_board_and_uses_those_that_are_bonded(air: Room, tmp_path: Path) -> None:

@@ -117,6 +117,16 @@ def test_status_tells_how_the_gateway_stands(
     assert str(world.world.supervisor.api_key) not in text
 
 
+def test_what_is_only_to_be_said_is_not_sent_by_the_gateway_either(
+    enmctl: Run, board: SimulatedEsp8266, firmware: Path
+) -> None:
+    uploads = len(board.uploads)
+    result = enmctl("flash", firmware, board.local_id, "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    assert "nothing was sent; it would be ESP8266 image" in result.stderr
+    assert len(board.uploads) == uploads
+
+
 def test_a_flash_goes_through_the_gateway_which_puts_the_target_back(
     enmctl: Run, world: Outside, board: SimulatedEsp8266, firmware: Path, database: Path
 ) -> None:

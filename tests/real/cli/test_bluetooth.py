@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import signal
 import subprocess
@@ -19,10 +18,12 @@ import pytest
 from enmctl.dfu import legacy
 from enmctl.errors import ExitCode
 from enmctl.gateway import lookout
+from enmctl.models import Device
 from enmctl.simulator.bluetooth.living import LivingBoard
 from enmctl.simulator.nordic.microbit_application import Habits
 from enmctl.simulator.nordic.program import Boot
 from enmctl.simulator.nordic.traits import RuntimeTraits
+from enmctl.store import Store
 from tests.real.boards.air import DK, QUICK, QUICK_AIR, dk_image, image, made_quick, package_file, program_file
 from tests.real.cli.outside import QUICK as QUICK_SETTINGS
 from tests.real.cli.outside import WITHIN, Outside, outside
@@ -274,15 +275,21 @@ def test_boards_are_restarted_and_show_themselves_as_their_programs_can(enmctl: 
 def test_six_digits_are_asked_for_on_a_terminal_and_without_one_it_is_said_what_to_do(
     enmctl: Run, world: Outside, add: Add, tmp_path: Path, settings: dict[str, str]
 ) -> None:
-    living = add("microbit-v1", image=image("microbit-v1", seed=0, runtime=BONDED))
+    living = add("microbit-v1", 33, image=image("microbit-v1", seed=0, runtime=BONDED))
     world.call(lambda: living.reset(Boot.PAIRING))
     file = program_file(tmp_path, runtime=BONDED)
-    result = enmctl("flash", file, "zuziv")
+    result = enmctl("flash", file, "zuvop")
     assert result.exit_code == ExitCode.BOARD
     assert "shows six digits" in result.stderr
     assert "from a terminal" in result.stderr
-    environment = {**whole_environment(tmp_path), **settings, "TERM": "xterm-256color", "COLUMNS": "100"}
-    screen = Screen(["flash", file, "zuziv"], environment)
+    environment = {
+        **whole_environment(tmp_path),
+        **settings,
+        "TERM": "xterm-256color",
+        "COLUMNS": "100",
+        "NO_COLOR": "1",
+    }
+    screen = Screen(["flash", file, "zuvop"], environment)
     try:
         screen.read_until("The six digits that ")
         world.do(until(lambda: bool(living.host.passkey)))
@@ -291,16 +298,17 @@ def test_six_digits_are_asked_for_on_a_terminal_and_without_one_it_is_said_what_
     finally:
         if screen.process.poll() is None:
             screen.process.kill()
-    assert "columns of 1 1 1 3 2 lights" in screen.text
+    assert "columns of 1 1 2 2 4 lights" in screen.text
+    assert "━" in screen.text
+    assert "\x1b[3" not in screen.text, "nobody wanted colours"
     assert living.board.holds(image("microbit-v1", runtime=BONDED))
 
 
-@posix
-@pytest.mark.skipif(os.environ.get("TERM") == "dumb", reason="a terminal that draws nothing")
-def test_colours_stay_away_where_nobody_wants_them(add: Add, tmp_path: Path, settings: dict[str, str]) -> None:
-    add("microbit-v1")
-    environment = {**whole_environment(tmp_path), **settings, "TERM": "xterm-256color", "COLUMNS": "100"}
-    screen = Screen(["flash", program_file(tmp_path, seed=2), "zuziv"], {**environment, "NO_COLOR": "1"})
-    assert screen.close() == 0, screen.text
-    assert "━" in screen.text
-    assert "\x1b[3" not in screen.text
+def test_a_device_with_a_program_of_no_application_is_known_by_its_address(
+    enmctl: Run, add: Add, tmp_path: Path, database: Path
+) -> None:
+    living = add("microbit-v1")
+    with Store.open(database) as store:
+        store.add_device(Device("64a1ae375b213d7e", 511898, "microbit", living.local_id, "holy-sunset"))
+    result = enmctl("flash", program_file(tmp_path), "holy-sunset", "--dry-run")
+    assert result.exit_code == 0, result.stderr
