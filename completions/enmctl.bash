@@ -8,7 +8,8 @@ _enmctl() {
         if [[ $word == "=" ]]; then continue; fi
         if [[ $pending ]]; then pending=""; continue; fi
         case "$path:$word" in
-            '':run|'':status|'':pause|'':resume|'':plan|'':rollback|'':fleet|'':scan|'':provision|'':flash|'':restart|'':identify|'':inspect|'':devices|'':history|'':logs|'':demo|'':simulator|'':completion) path="${path:+$path }$word" ;;
+            '':run|'':status|'':pause|'':resume|'':doctor|'':hotspot|'':plan|'':rollback|'':fleet|'':scan|'':provision|'':flash|'':restart|'':identify|'':inspect|'':devices|'':history|'':logs|'':demo|'':simulator|'':completion) path="${path:+$path }$word" ;;
+            'hotspot':up|'hotspot':down|'hotspot':status) path="${path:+$path }$word" ;;
             'fleet':check|'fleet':init) path="${path:+$path }$word" ;;
             'devices':list|'devices':show|'devices':delete|'devices':release) path="${path:+$path }$word" ;;
             'run':--fleet) pending=$word ;;
@@ -46,6 +47,11 @@ _enmctl() {
             'status') options='--json --quiet --verbose --simulate --help' ;;
             'pause') options='--for --json --quiet --verbose --simulate --help' ;;
             'resume') options='--json --quiet --verbose --simulate --help' ;;
+            'doctor') options='--json --quiet --verbose --simulate --help' ;;
+            'hotspot') options='--json --quiet --verbose --simulate --help' ;;
+            'hotspot up') options='--keep --json --quiet --verbose --simulate --help' ;;
+            'hotspot down') options='--json --quiet --verbose --simulate --help' ;;
+            'hotspot status') options='--json --quiet --verbose --simulate --help' ;;
             'plan') options='--fleet --timeout --json --quiet --verbose --simulate --help' ;;
             'rollback') options='--application --clear --json --quiet --verbose --simulate --help' ;;
             'fleet') options='--json --quiet --verbose --simulate --help' ;;
@@ -87,7 +93,8 @@ _enmctl() {
         'history':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
         'logs':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
         'completion':0) mapfile -t COMPREPLY < <(compgen -W 'bash zsh fish devices' -- "$current") ;;
-        '':0) mapfile -t COMPREPLY < <(compgen -W 'run status pause resume plan rollback fleet scan provision flash restart identify inspect devices history logs demo simulator completion' -- "$current") ;;
+        '':0) mapfile -t COMPREPLY < <(compgen -W 'run status pause resume doctor hotspot plan rollback fleet scan provision flash restart identify inspect devices history logs demo simulator completion' -- "$current") ;;
+        'hotspot':0) mapfile -t COMPREPLY < <(compgen -W 'up down status' -- "$current") ;;
         'fleet':0) mapfile -t COMPREPLY < <(compgen -W 'check init' -- "$current") ;;
         'devices':0) mapfile -t COMPREPLY < <(compgen -W 'list show delete release' -- "$current") ;;
     esac

@@ -7,7 +7,18 @@ from typing import cast
 import typer
 from typer.main import get_command
 
-from enmctl.cli import boards, completion, devices, fleet, gateway, history, inspecting, simulation
+from enmctl.cli import (
+    boards,
+    completion,
+    devices,
+    doctor,
+    fleet,
+    gateway,
+    history,
+    hotspot,
+    inspecting,
+    simulation,
+)
 from enmctl.cli.panels import Panel
 from enmctl.cli.shell import Program, epilog
 
@@ -21,6 +32,8 @@ app = typer.Typer(
     epilog=epilog(["enmctl demo", "enmctl scan", "enmctl flash firmware.bin 1265892", "enmctl devices --json"]),
 )
 app.add_typer(gateway.app)
+app.add_typer(doctor.app)
+app.add_typer(hotspot.app, name="hotspot", rich_help_panel=Panel.GATEWAY)
 app.add_typer(fleet.app)
 app.add_typer(fleet.fleet_app, rich_help_panel=Panel.GATEWAY)
 app.add_typer(boards.app)

@@ -17,7 +17,7 @@ from enmctl.gateway.control import JobKind
 from enmctl.gateway.lookout import Bench
 from enmctl.library.board import Board
 from enmctl.library.choosing import drivers_for, drivers_of
-from enmctl.library.radios import Radios, longest_listening, radios_of
+from enmctl.library.radios import Radios, radios_of
 from enmctl.models import Stage, Step
 from enmctl.store.reading import read_devices
 
@@ -46,12 +46,12 @@ async def find_only_board(call: Call, wanted: Wanted) -> str:
         UsageError: several are.
     """
     async with call.world(), _radios(call, wanted) as radios:
-        return (await radios.find(seconds=_seconds(call, wanted))).name
+        return (await radios.find(seconds=wanted.seconds)).name
 
 
 async def _directly(call: Call, wanted: Wanted, shown: Progress) -> Results:
     async with _radios(call, wanted) as radios:
-        words, found = await _boards(radios, wanted, _seconds(call, wanted))
+        words, found = await _boards(radios, wanted)
         if not wanted.all_boards:
             radios.allow_pairing(passkey_asker(call, shown))
         return await asyncio.gather(
@@ -67,18 +67,19 @@ async def _directly(call: Call, wanted: Wanted, shown: Progress) -> Results:
         )
 
 
-async def _boards(radios: Radios, wanted: Wanted, seconds: float) -> tuple[list[str], Sequence[Board | EnmError]]:
+async def _boards(radios: Radios, wanted: Wanted) -> tuple[list[str], Sequence[Board | EnmError]]:
     """The boards that are meant, each with the word for it."""
     words = list(dict.fromkeys(wanted.words))
     if words:
-        return words, await radios.find_each(words, seconds=seconds)
+        return words, await radios.find_each(words, seconds=wanted.seconds)
     if not wanted.all_boards:
-        board = await radios.find(seconds=seconds)
+        board = await radios.find(seconds=wanted.seconds)
         return [board.name], [board]
-    found = await radios.find_all(seconds=seconds)
+    found = await radios.find_all(seconds=wanted.seconds)
     if not found:
         raise UnknownError(
-            f"no board was heard within {seconds:g} s", remedy="power them and bring them into range, see enmctl scan"
+            f"no board was heard within {radios.longest(wanted.seconds):g} s",
+            remedy="power them and bring them into range, see enmctl scan",
         )
     return [board.local_id for board in found], found
 
@@ -86,7 +87,8 @@ async def _boards(radios: Radios, wanted: Wanted, seconds: float) -> tuple[list[
 async def _provision(call: Call, wanted: Wanted, shown: Progress) -> Results:
     from enmctl.gateway.provisioning_by_hand import provisioner
 
-    seconds = _seconds(call, wanted)
+    limits = call.settings.avahi_timeout, call.settings.bluetooth_long_timeout
+    seconds = max(limits) if wanted.seconds is None else wanted.seconds
     async with provisioner(call.settings, reach=call.reach) as provision:
         return await asyncio.gather(
             *(_follow(word, provision(word, seconds), shown) for word in dict.fromkeys(wanted.words))
@@ -119,10 +121,6 @@ def _hint(call: Call, wanted: Wanted) -> Callable[[], None] | None:
     if wanted.kind is not JobKind.FLASH or call.output.quiet:
         return None
     return lambda: call.output.say(HOW_TO_BE_HEARD)
-
-
-def _seconds(call: Call, wanted: Wanted) -> float:
-    return longest_listening(call.settings) if wanted.seconds is None else wanted.seconds
 
 
 def _each_once(words: Sequence[str], found: Sequence[Board | EnmError]) -> list[Board | EnmError]:

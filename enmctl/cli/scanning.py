@@ -16,7 +16,7 @@ from enmctl.errors import StoreError
 from enmctl.gateway.claiming import claims
 from enmctl.gateway.lookout import Bench, look_around
 from enmctl.library.choosing import drivers_of
-from enmctl.library.radios import longest_listening, radios_of
+from enmctl.library.radios import radios_of
 from enmctl.models import Device, DiscoveredBoard
 
 Boards = Sequence[DiscoveredBoard]
@@ -57,8 +57,6 @@ async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], f
     """The boards, the devices that are known, and for how long it listened at most."""
     async with call.world():
         settings = call.settings
-        longest = longest_listening(settings)
-        seconds = search.seconds if search.seconds is not None or search.watch else longest
         devices = await asyncio.to_thread(_known_devices, call)
         bench = Bench(
             settings,
@@ -75,10 +73,12 @@ async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], f
                 return search.count is not None and len({board.place for board in boards}) >= search.count
 
             async with radios_of(bench):
-                found = await look_around(bench, seconds, heard=heard)
+                longest = bench.longest if search.seconds is None else search.seconds
+                endless = search.watch and search.seconds is None
+                found = await look_around(bench, None if endless else longest, heard=heard)
             for trouble in bench.trouble:
                 call.output.say(f"not all radios were listened on: {trouble}")
-            return found, devices, seconds or longest
+            return found, devices, longest
 
 
 def _known_devices(call: Call) -> Sequence[Device]:

@@ -42,7 +42,8 @@ def standing(settings: Settings) -> dict[str, Any]:
         "source": _source_of(settings, summary) if summary else _ask_source(settings),
         "database": str(settings.database),
         "assets_directory": summary.get("assetsDirectory", str(settings.assets_directory)),
-        "update_lock": summary["updateLock"] if "updateLock" in summary else _foreign_lock(settings),
+        "update_lock": summary["updateLock"] if "updateLock" in summary else foreign_lock(settings),
+        "hotspot": summary.get("hotspot"),
         "boards": _board_counts(summary.get("boards")),
         "devices": devices if devices is None else {**devices, "statuses": summary.get("devices")},
         "problems": problems,
@@ -62,6 +63,7 @@ def worded(facts: Mapping[str, Any]) -> dict[str, object]:
         "update lock": f"somebody else holds {facts['update_lock']}: transfers wait"
         if facts["update_lock"]
         else "nobody else holds it",
+        "hotspot": _hotspot_words(facts["hotspot"]) if facts["hotspot"] else None,
         "boards": _count_words(facts["boards"]) if facts["boards"] else None,
         "devices": _device_words(devices) if devices else None,
         "problem": "; ".join(facts["problems"]) or None,
@@ -169,7 +171,7 @@ def _address(settings: Settings) -> str | None:
     return settings.supervisor_address if settings.source == "supervisor" else None
 
 
-def _foreign_lock(settings: Settings) -> str | None:
+def foreign_lock(settings: Settings) -> str | None:
     """The update lock that somebody else holds, as far as it can be told without the gateway."""
     for path in (settings.lock_file, settings.balena_lock_file):
         if _is_foreign(path):
@@ -219,6 +221,15 @@ def _status_words(facts: Mapping[str, Any]) -> str:
         return f"{current}, and soon {target}{until}"
     by = f" by {facts['paused_by']}" if facts["paused_by"] else ""
     return f"{current}{by}{until}" if current == GatewayStatus.PAUSED else f"{current}"
+
+
+def _hotspot_words(hotspot: Mapping[str, Any]) -> str:
+    if hotspot["up"]:
+        at = f" ({hotspot['address']})" if hotspot["address"] else ""
+        return f"{hotspot['ssid']} is up on {hotspot['interface']}{at}"
+    if hotspot["problem"]:
+        return f"down: {hotspot['problem']}"
+    return "coming up" if hotspot["wanted"] else "down, for nothing needs it"
 
 
 def _count_words(counts: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from enmctl.gateway.crew import Crew
 from enmctl.gateway.device_log import DeviceLog
 from enmctl.gateway.discovery import Discovery
 from enmctl.gateway.gateway import Gateway
+from enmctl.gateway.hotspot import HotspotKeeper
 from enmctl.gateway.memories import StoredMemories
 from enmctl.gateway.reach import OUTSIDE, Reach
 from enmctl.gateway.signals import Signals
@@ -70,6 +71,7 @@ async def assembled(
             drivers=drivers,
             cache=AssetCache(settings.assets_directory),
             discovery=discovery,
+            hotspot=HotspotKeeper(settings, discovery, changed=signals.wake, enabled=not reach.loopback_only),
             teller=teller,
             device_log=device_log,
             workers=workers,

@@ -12,6 +12,7 @@ from enmctl.errors import EnmError
 from enmctl.firmware.cache import AssetCache
 from enmctl.gateway.device_log import DeviceLog
 from enmctl.gateway.discovery import Discovery
+from enmctl.gateway.hotspot import HotspotKeeper
 from enmctl.gateway.reach import OUTSIDE, Reach
 from enmctl.gateway.signals import Signals
 from enmctl.gateway.telling import Teller
@@ -54,6 +55,7 @@ class Crew:
     drivers: Mapping[str, BoardDriver]
     cache: AssetCache
     discovery: Discovery
+    hotspot: HotspotKeeper
     teller: Teller
     device_log: DeviceLog
     workers: Workers

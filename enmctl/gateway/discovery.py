@@ -14,6 +14,7 @@ from enmctl.gateway.reach import OUTSIDE, Reach
 from enmctl.gateway.sightings import Sightings
 from enmctl.gateway.wifi_hearing import WifiHearing
 from enmctl.models import BoardKey, Device, DiscoveredBoard, Radio
+from enmctl.radio.mdns import MdnsService
 from enmctl.settings import Settings
 
 
@@ -44,10 +45,11 @@ class Discovery:
         self._bluetooth = BluetoothHearing(
             settings, of[Radio.BLUETOOTH], self._sightings, is_busy=is_busy, open_radio=reach.open_bluetooth
         )
+        self._wifi = WifiHearing(
+            settings, of[Radio.WIFI], self._sightings, is_busy=is_busy, loopback_only=reach.loopback_only
+        )
         self._hearings: Mapping[Radio, WifiHearing | BluetoothHearing] = {
-            Radio.WIFI: WifiHearing(
-                settings, of[Radio.WIFI], self._sightings, is_busy=is_busy, loopback_only=reach.loopback_only
-            ),
+            Radio.WIFI: self._wifi,
             Radio.BLUETOOTH: self._bluetooth,
         }
         self._usable = frozenset(radio for radio, found in of.items() if found)
@@ -107,6 +109,15 @@ class Discovery:
             self._opened_at.clear()
             for hearing in self._hearings.values():
                 await hearing.stop()
+
+    async def follow_hotspot(self, addresses: Sequence[str]) -> None:
+        """Listen in the hotspot as well, where this machine has these addresses; in none any more without one."""
+        async with self._switching:
+            await self._wifi.listen_also_on(addresses)
+
+    def take_leases(self, clients: Sequence[MdnsService]) -> None:
+        """Take up the boards among the hotspot's clients that are not heard; a board that is heard is left alone."""
+        self._wifi.take_leases(clients)
 
     def know(self, devices: Sequence[Device]) -> None:
         """Take note of which boards are devices, so that their bootloaders are known by their addresses."""

@@ -29,6 +29,7 @@ from enmctl.gateway.claiming import claimed
 from enmctl.gateway.configuring import configure_and_tell, restart
 from enmctl.gateway.crew import Crew
 from enmctl.gateway.decide import Stored, decide
+from enmctl.gateway.hotspot import is_for_wifi
 from enmctl.gateway.listening import Listening
 from enmctl.gateway.presence import Presence
 from enmctl.gateway.provisioning import Provisioning
@@ -71,6 +72,7 @@ class Gateway:
         crew.discovery.claim = self._claim
         self.hooked: dict[str, float] = {}
         self._list_serial = 0
+        self._stored_types: Collection[str] = ()
         self._cache_has_grown = True
         self._turned_at = asyncio.get_running_loop().time()
         self._turning = asyncio.Lock()
@@ -113,6 +115,7 @@ class Gateway:
         """One pass: look, decide, and have it carried out; returns what was decided."""
         async with self._turning:
             await self._open_radios()
+            self.want_hotspot()
             while self.crew.signals.gone:
                 self._inquire(self.crew.signals.gone.pop())
             actions = await self.plan()
@@ -143,6 +146,13 @@ class Gateway:
         """Open the radios ahead of the first pass, for whoever wants to know first which boards are there."""
         self.crew.discovery.know(await self.crew.store.call(Store.devices, deleted=None))
         await self._open_radios()
+
+    def want_hotspot(self) -> None:
+        """Have the hotspot up where some board is reached over Wi-Fi; until the source is heard, by what is stored."""
+        listed = (application.board_type for application in self.crew.desired.applications.values())
+        board_types = listed if self.listening.has_heard else self._stored_types
+        if self.crew.gate.is_open:
+            self.crew.hotspot.want(is_for_wifi(board_types, self.crew.drivers))
 
     async def plan(self) -> list[Action]:
         """What a pass would do now; touches nothing.
@@ -339,6 +349,7 @@ class Gateway:
         if interrupted:
             LOG.info("%d attempts of the last run were interrupted; their boards are looked at again", len(interrupted))
         self._list_serial = await crew.store.call(_last_serial)
+        self._stored_types = {device.board_type for device in await crew.store.call(Store.devices)}
 
     async def end(self) -> None:
         """Stop in order: work to a safe point, radios and chores let go."""
@@ -346,6 +357,7 @@ class Gateway:
         crew.gate.close()
         await crew.workers.finish(crew.settings.stop_timeout)
         await crew.discovery.stop()
+        await crew.hotspot.let_go()
         for task in self._chores:
             task.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)

@@ -158,6 +158,8 @@ async def _pass(settings: Settings, reach: Reach) -> ExitCode:
             await gateway.crew.discovery.start()
             await _hear_source(gateway)
             await gateway.begin_to_hear()
+            gateway.want_hotspot()
+            await gateway.crew.hotspot.tried()
             await _hear_boards(gateway)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(settings.update_timeout):

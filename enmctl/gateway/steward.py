@@ -99,6 +99,7 @@ class Steward:
         """Let running transfers end, let the radios go, then say Paused."""
         await self._crew.workers.all_ended(self._crew.settings.pause_delay)
         await self._crew.discovery.stop()
+        await self._crew.hotspot.let_go()
         self._current = GatewayStatus.PAUSED
         LOG.info("paused: no transfer runs and the radios are free")
 
@@ -255,6 +256,7 @@ class Steward:
             "database": str(settings.database),
             "assetsDirectory": str(settings.assets_directory),
             "updateLock": crew.lock.foreign(),
+            "hotspot": crew.hotspot.facts(),
             "boards": {
                 "heard": len(crew.discovery.boards),
                 "online": sum(seen.online for seen in crew.discovery.boards.values()),

@@ -1,4 +1,4 @@
-"""Boards on the network: what mDNS hears, and whether it still answers.
+"""Boards on the network: what mDNS hears and the hotspot's leases tell, and whether it still answers.
 
 A record is no proof of life (mDNS keeps a dead board for up to 75 minutes), so each board is asked from time to time:
 after two misses it is offline. A board counts as online only once it has answered.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from enmctl.boards.contract import BoardDriver
@@ -26,6 +26,9 @@ MISSES = 2
 
 PROBES_AT_ONCE = 32
 """How many boards are asked at the same time."""
+
+LEASED = "\0"
+"""Before the name of a place that only a lease tells of; no instance's name begins so."""
 
 
 class WifiHearing:
@@ -54,13 +57,17 @@ class WifiHearing:
         self._is_busy = is_busy
         self._loopback_only = loopback_only
         self._browser: MdnsBrowser | None = None
+        self._also_on: tuple[str, ...] = ()
         self._heard_names: set[str] = set()
+        self._leased_names: set[str] = set()
         self._due: deque[tuple[str, Place]] = deque()
         self._probes: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Listen. Raises RadioError where no interface can be listened on."""
-        browser = MdnsBrowser(self._settings, on_change=self._heard, loopback_only=self._loopback_only)
+        browser = MdnsBrowser(
+            self._settings, on_change=self._heard, loopback_only=self._loopback_only, also_on=self._also_on
+        )
         await browser.__aenter__()
         self._browser = browser
 
@@ -69,12 +76,36 @@ class WifiHearing:
         browser, self._browser = self._browser, None
         if browser is not None:
             await browser.__aexit__(None, None, None)
-        for name in list(self._heard_names):
+        for name in [*self._heard_names, *self._leased_names]:
             self._drop(name)
         self._due.clear()
         for task in self._probes:
             task.cancel()
         await asyncio.gather(*self._probes, return_exceptions=True)
+
+    async def listen_also_on(self, addresses: Sequence[str]) -> None:
+        """Listen on the interfaces of these addresses besides, now or once it is started."""
+        self._also_on = tuple(addresses)
+        if self._browser is not None:
+            await self._browser.listen_also_on(self._also_on)
+
+    def take_leases(self, clients: Sequence[MdnsService]) -> None:
+        """Take up the boards among the hotspot's clients that are not heard; a board that is heard is left alone."""
+        if self._browser is None:
+            return
+        named = {f"{LEASED}{client.name}": client for client in clients}
+        for name in self._leased_names - named.keys():
+            self._drop(name)
+        heard = {place.key for name, place in self._sightings.places.items() if name in self._heard_names}
+        for name, client in named.items():
+            board = self._recognise(client)
+            if board is None or self._sightings.claim(board).key in heard:
+                self._drop(name)
+                continue
+            known = self._sightings.said_at(name)
+            if known is None or known.addresses != board.addresses:
+                self._leased_names.add(name)
+                self.take(name, board)
 
     def _heard(self, name: str, service: MdnsService | None) -> None:
         board = None if service is None else self._recognise(service)
@@ -83,6 +114,16 @@ class WifiHearing:
         else:
             self._heard_names.add(name)
             self.take(name, board)
+            self._drop_leased(name)
+
+    def _drop_leased(self, heard: str) -> None:
+        """Leave the place that a lease told of, of a board that is heard after all."""
+        places = self._sightings.places
+        if heard not in places:
+            return
+        key = places[heard].key
+        for name in [name for name in self._leased_names if name in places and places[name].key == key]:
+            self._drop(name)
 
     def take(self, name: str, board: DiscoveredBoard) -> None:
         """Take up what says at a place that it is a board."""
@@ -96,6 +137,7 @@ class WifiHearing:
 
     def _drop(self, name: str) -> None:
         self._heard_names.discard(name)
+        self._leased_names.discard(name)
         self._sightings.drop(name)
 
     def _probe_in(self, name: str, place: Place, delay: float) -> None:

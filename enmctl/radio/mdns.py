@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
@@ -124,14 +124,23 @@ class MdnsBrowser:
         settings: where to listen (ENM_MDNS_INTERFACES).
         on_change: called in the loop with an instance's name and what it is now, None once it took its leave.
         loopback_only: listen on 127.0.0.1 whatever the settings say, and drop every address that is not loopback.
+        also_on: addresses on whose interfaces to listen besides, see ``listen_also_on``.
 
     Raises:
         RadioError: on entering, where multicast cannot be used at all.
         SettingError: ENM_MDNS_INTERFACES is wrong.
     """
 
-    def __init__(self, settings: Settings, on_change: OnChange | None = None, *, loopback_only: bool = False) -> None:
-        self._listen_on = (LOOPBACK,) if loopback_only else interfaces(settings)
+    def __init__(
+        self,
+        settings: Settings,
+        on_change: OnChange | None = None,
+        *,
+        loopback_only: bool = False,
+        also_on: Sequence[str] = (),
+    ) -> None:
+        self._always_on = (LOOPBACK,) if loopback_only else interfaces(settings)
+        self._also_on = tuple(also_on)
         self._loopback_only = loopback_only
         self._on_change = on_change
         self._services: dict[str, MdnsService] = {}
@@ -174,6 +183,21 @@ class MdnsBrowser:
             await self._browser.async_cancel()
         if self._zeroconf is not None:
             await self._zeroconf.async_close()
+
+    @property
+    def _listen_on(self) -> tuple[str, ...] | None:
+        if self._always_on is None or self._loopback_only:
+            return self._always_on
+        return (*self._always_on, *self._also_on)
+
+    async def listen_also_on(self, addresses: Sequence[str]) -> None:
+        """Listen on the interfaces of these addresses besides, on those of the last call no more, and ask who is there.
+
+        For interfaces that come and go: one that has just come is listened on at once, and not at the next look. Where
+        all interfaces are listened on, no address need be named.
+        """
+        self._also_on = tuple(addresses)
+        await self._look_around()
 
     async def query_again(self, name: str, *, seconds: float = RESOLVE_TIMEOUT) -> MdnsService | None:
         """Ask the network afresh for one instance, whatever is remembered of it.
@@ -295,14 +319,18 @@ class MdnsBrowser:
 
     async def _keep_up(self) -> None:
         """Now and then: take in interfaces that came, ask for boards that were missed, and look at what is doubtful."""
-        assert self._zeroconf is not None  # noqa: S101 - it is open before this starts
         while True:
             await asyncio.sleep(REFRESH_INTERVAL)
-            await take_in_interfaces(self._zeroconf, self._listen_on)
-            ask_who_is_there(self._zeroconf.zeroconf)
+            await self._look_around()
             for full_name in list(self._advertised.values()):
                 if full_name.lower() in self._doubtful or instance_name(full_name) not in self._services:
                     self._look(full_name)
+
+    async def _look_around(self) -> None:
+        """Take in interfaces that came, leave those that went, and ask for boards that were missed."""
+        if self._zeroconf is not None:
+            await take_in_interfaces(self._zeroconf, self._listen_on)
+            ask_who_is_there(self._zeroconf.zeroconf)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -76,12 +76,11 @@ async def _started(opened: AsyncZeroconf) -> None:
 
 async def take_in_interfaces(zeroconf: AsyncZeroconf, listen_on: tuple[str, ...] | None) -> None:
     """Join the interfaces that came since, and leave those that went. Never raises."""
-    update = getattr(zeroconf, "async_update_interfaces", None)
     here = None if listen_on is None else [address for address in listen_on if _is_here(address)]
-    if update is None or here == []:  # zeroconf before 0.150 has no such method
+    if here == []:
         return
     try:
-        await update(here)
+        await zeroconf.async_update_interfaces(here)
     except (OSError, RuntimeError) as error:
         _log.debug("the interfaces could not be looked at again: %s", error)
 

@@ -21,19 +21,22 @@ from enmctl.settings.kinds import (
     LOG_LEVEL,
     PATH,
     Variable,
+    checked_later,
     count,
     matching,
     one_of,
     seconds,
     setting,
-    text_within,
 )
 
-__all__ = ["FLEET", "NO_KEY", "Settings", "Variable", "data_directory", "variables"]
+__all__ = ["DEFAULT_HOTSPOT", "FLEET", "NO_KEY", "Settings", "Variable", "data_directory", "variables"]
 
 NO_KEY = "na"
 """The original's way to say that there is no API key."""
 
+
+DEFAULT_HOTSPOT = "resin-hotspot"
+"""The original's name of its hotspot, and its password, which everybody knows."""
 
 FLEET = "fleet"
 """The source that reads a fleet file."""
@@ -85,7 +88,7 @@ class Settings:
         default="10",
         unit="s",
         original=True,
-        meaning="The longest wait for an old hotspot profile to go; no effect yet, for no hotspot is opened.",
+        meaning="The longest wait for an old hotspot to go before the new one is raised.",
     )
     loop_delay: float = setting(
         "ENM_CONFIG_LOOP_DELAY",
@@ -105,18 +108,18 @@ class Settings:
     )
     hotspot_ssid: str = setting(
         "ENM_HOTSPOT_SSID",
-        kind=text_within(1, 32),
-        default="resin-hotspot",
+        kind=checked_later("a name of 1 to 32 bytes"),
+        default=DEFAULT_HOTSPOT,
         original=True,
-        meaning="The name of the Wi-Fi network that the gateway opens for ESP8266 boards; no effect yet.",
+        meaning="The name of the Wi-Fi network that the gateway raises for ESP8266 boards.",
     )
     hotspot_password: str = setting(
         "ENM_HOTSPOT_PASSWORD",
-        kind=text_within(8, 64),
-        default="resin-hotspot",
+        kind=checked_later("8 to 63 bytes, or 64 hexadecimal digits"),
+        default=DEFAULT_HOTSPOT,
         original=True,
         secret=True,
-        meaning="The password of that network; no effect yet.",
+        meaning="The password of that network. Everybody knows the default.",
     )
     bluetooth_short_timeout: float = setting(
         "ENM_BLUETOOTH_SHORT_TIMEOUT",
@@ -203,6 +206,35 @@ class Settings:
     )
 
     # The project's own.
+    hotspot: str = setting(
+        "ENM_HOTSPOT",
+        kind=one_of("auto", "on", "off"),
+        default="auto",
+        meaning="Whether a gateway with an ESP8266 application raises its own Wi-Fi network. Auto: where there is "
+        "NetworkManager with an interface for it. On: likewise, and its lack is a fault. Off: boards are looked for on "
+        "the networks that are there.",
+    )
+    hotspot_interface: str = setting(
+        "ENM_HOTSPOT_INTERFACE",
+        kind=matching(r"[^\s/]{1,15}", "an interface like wlan0"),
+        default="",
+        factory=str,
+        meaning="The Wi-Fi interface for the hotspot; unset: a free one, or else one that is not the only way out.",
+    )
+    hotspot_keep: bool = setting(
+        "ENM_HOTSPOT_KEEP",
+        kind=FLAG,
+        default="off",
+        meaning="On: the hotspot stays when the gateway pauses or ends, and comes back with the machine.",
+    )
+    system_bus_address: str = setting(
+        "DBUS_SYSTEM_BUS_ADDRESS",
+        kind=matching(r"[!-~]+", "a D-Bus address like unix:path=/host/run/dbus/system_bus_socket"),
+        default="",
+        factory=str,
+        meaning="Where the system's D-Bus is; unset: the host's under /host/run/dbus where that is mounted, else the "
+        "machine's own.",
+    )
     balena_lock_file: Path = setting(
         "BALENA_APP_LOCK_PATH",
         "RESIN_APP_LOCK_PATH",

@@ -263,6 +263,7 @@ class World:
             "ENM_API_HOST": LOOPBACK,
             "ENM_API_PORT": str(self.api_port),
             "ENM_MDNS_INTERFACES": LOOPBACK,
+            "ENM_HOTSPOT": "off",
             "ENM_BLUETOOTH_ADAPTER": "" if self.neighbourhood is None else self.neighbourhood.adapter,
         }
 

@@ -61,6 +61,25 @@ def read_meta(path: Path, key: str) -> str | None:
         return None if connection is None else queries.meta_value(connection, key)
 
 
+def check(path: Path) -> int | None:
+    """Look through the whole file; how many devices it has, None where there is none yet.
+
+    Raises:
+        StoreError: it is damaged, or cannot be read.
+    """
+    with _opened(path) as connection:
+        if connection is None:
+            return None
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise StoreError(
+                f"the database {path} is damaged ({found.splitlines()[-1]})",
+                remedy="restart `enmctl run`: it sets the file aside and goes on with what can still be read",
+                reason="damaged",
+            )
+        return len(queries.all_devices(connection, False))
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection | None]:
     path = real(path)

@@ -34,6 +34,7 @@ def environment_of(place: Path) -> dict[str, str]:
         "XDG_CACHE_HOME": str(place / "cache"),
         "BALENA_APP_LOCK_PATH": str(place / "balena.lock"),
         "ENM_MDNS_INTERFACES": "127.0.0.1",
+        "ENM_HOTSPOT": "off",
         "ENM_API_PORT": "0",
     }
 

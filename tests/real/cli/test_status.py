@@ -17,13 +17,22 @@ from tests.real.cli.rig import FLEET, Run, document
 WRONG = {
     "api_token": "short",
     "supervisor_api_key": "has space",
-    "hotspot_password": "short",
-    "hotspot_ssid": "more than thirty-two bytes of a name",
+    "system_bus_address": "has space",
+    "hotspot_interface": "a/b",
 }
 """Values that are wrong for variables whose kind takes nearly everything."""
 
-TAKE_ANY = {"assets_directory", "db_directory", "lock_file", "balena_lock_file", "fleet_file"}
-"""Variables that every value suits: an environment cannot hold what a path cannot."""
+TAKE_ANY = {
+    "assets_directory",
+    "db_directory",
+    "lock_file",
+    "balena_lock_file",
+    "fleet_file",
+    "hotspot_ssid",
+    "hotspot_password",
+}
+"""Variables that every value suits: an environment cannot hold what a path cannot, and a hotspot that cannot be keeps
+nothing else from working."""
 
 
 @pytest.fixture(autouse=True)

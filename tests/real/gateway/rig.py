@@ -46,6 +46,7 @@ QUICK: dict[str, Any] = {
     "report_interval": 60.0,
     "api_port": 0,
     "mdns_interfaces": "127.0.0.1",
+    "hotspot": "off",
     "dependent_log_level": "debug",
 }
 """Every delay made small."""

@@ -50,6 +50,13 @@ ELSEWHERE = {
     "stop_timeout": "tests/real/gateway/test_journals.py",
     "fleet_file": "tests/real/gateway/either.py",
     "asset_max_size": "tests/real/gateway/test_bad_input_assets.py",
+    "hotspot": "tests/real/gateway/test_hotspot.py",
+    "hotspot_ssid": "tests/real/gateway/test_hotspot.py",
+    "hotspot_password": "tests/real/gateway/test_hotspot.py",
+    "hotspot_interface": "tests/real/radio/hotspot/test_hotspot.py",
+    "hotspot_keep": "tests/real/gateway/test_hotspot.py",
+    "hotspot_delete_delay": "tests/real/radio/hotspot/test_hotspot.py",
+    "system_bus_address": "tests/real/gateway/test_hotspot.py",
     "mdns_interfaces": "tests/real/radio/test_mdns_browser.py",
     "bluetooth_short_timeout": "tests/real/radio/test_bluetooth_connection.py",
     "bluetooth_long_timeout": "tests/real/radio/test_bluetooth_radio.py",
@@ -61,23 +68,13 @@ ELSEWHERE = {
 }
 """For each setting that other tests show at work, the file with them."""
 
-WITHOUT_EFFECT = {
-    "hotspot_delete_delay",
-    "hotspot_ssid",
-    "hotspot_password",
-}
-"""Settings for radios that no release opens yet; what they are said to mean says so."""
 
-
-def test_every_setting_is_shown_at_work_or_said_to_have_no_effect_yet() -> None:
+def test_every_setting_is_shown_at_work() -> None:
     root = Path(__file__).parents[3]
     here = Path(__file__).read_text(encoding="utf-8")
     for name, variable in variables().items():
-        said = "no effect yet" in variable.meaning
-        assert said is (name in WITHOUT_EFFECT), name
-        if not said:
-            text = (root / ELSEWHERE[name]).read_text(encoding="utf-8") if name in ELSEWHERE else here
-            assert re.search(rf"\b{name}=|\"{name}\"", text), f"nothing shows {variable.name} at work"
+        text = (root / ELSEWHERE[name]).read_text(encoding="utf-8") if name in ELSEWHERE else here
+        assert re.search(rf"\b{name}=|\"{name}\"", text), f"nothing shows {variable.name} at work"
 
 
 def gaps(times: Sequence[float]) -> list[float]:
@@ -143,11 +140,12 @@ async def test_loop_delay_lies_between_two_questions_while_nothing_happens(tmp_p
         assert min(gaps(asked_at(world, "/v1/dependent-apps"))) >= 0.6 * EARLY
 
 
-async def test_avahi_timeout_is_how_long_a_board_is_listened_for(tmp_path: Path) -> None:
+async def test_avahi_timeout_is_how_long_a_board_is_listened_for_without_bluetooth(tmp_path: Path) -> None:
+    without = {"bluetooth_adapter": "hci99", "bluetooth_long_timeout": FOR_EVER}
     async with rig(tmp_path) as world:
         for span in (0.3, 1.2):
             began = time.monotonic()
-            ended = await enmctl(world.environment(avahi_timeout=span), "restart", f"absent-{world.app}")
+            ended = await enmctl(world.environment(avahi_timeout=span, **without), "restart", f"absent-{world.app}")
             assert ended.code == ExitCode.UNKNOWN, ended.talk
             assert time.monotonic() - began >= span * EARLY
         world.push()

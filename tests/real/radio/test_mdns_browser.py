@@ -355,6 +355,27 @@ async def test_all_interfaces_can_be_listened_on(responder: LoopbackMdns) -> Non
     assert name in await scan(Settings(), LIMIT, until=lambda services: name in services)
 
 
+def listened_on(browser: MdnsBrowser) -> set[str]:
+    assert browser._zeroconf is not None
+    return {str(sender.interface_key[0]) for sender in browser._zeroconf.zeroconf.engine.senders}
+
+
+@linux_only
+async def test_an_interface_that_comes_is_listened_on_at_once_and_left_when_it_goes() -> None:
+    settings = Settings(mdns_interfaces="203.0.113.7")
+    async with MdnsBrowser(settings, also_on=["127.0.0.9"]) as browser:
+        assert listened_on(browser) == {"127.0.0.9"}
+        await browser.listen_also_on(["127.0.0.10", "203.0.113.9"])
+        assert listened_on(browser) == {"127.0.0.10"}
+
+
+async def test_on_loopback_only_no_further_interface_is_listened_on() -> None:
+    async with MdnsBrowser(ON_LOOPBACK, loopback_only=True) as browser:
+        before = listened_on(browser)
+        await browser.listen_also_on(["127.0.0.9"])
+        assert listened_on(browser) == before
+
+
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
 

@@ -1,0 +1,1 @@
+"""What ``enmctl doctor`` looks at: each check is a function that looks, changes nothing, and returns what it found."""
