@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 from enmctl.errors import EnmError, OfflineError, UnknownError, UsageError
 from enmctl.gateway.jobs import Target, refuse_unless_simulated
 from enmctl.gateway.lookout import Bench, Boards, find_boards, look_around
 from enmctl.gateway.naming import find_device, is_called
 from enmctl.models import Device, DiscoveredBoard, Radio
+
+NAMED: Final = 10
+"""So many boards are named to a person who has to choose one."""
 
 
 async def find_targets(bench: Bench, words: Sequence[str], seconds: float) -> list[Target | EnmError]:
@@ -44,12 +49,21 @@ async def find_only_board(bench: Bench, seconds: float) -> Target:
         )
     places = {board.place for board in found}
     if len(places) > 1:
-        raise UsageError(
-            f"{len(places)} boards are heard", remedy="name one: " + ", ".join(board.local_id for board in found[:10])
-        )
+        raise UsageError(f"{len(places)} boards are heard", remedy="name one: " + ", ".join(_words_for(found)[:NAMED]))
     if len(found) > 1:
         raise _which_type(found)
     return target_of(bench, found[0])
+
+
+def _words_for(boards: Boards) -> list[str]:
+    """How to name each of some boards: by the name that its LEDs show where no other has that, else by its id."""
+    names = Counter(board.short_name for board in boards)
+    return list(
+        dict.fromkeys(
+            board.short_name if board.short_name != board.name and names[board.short_name] == 1 else board.local_id
+            for board in boards
+        )
+    )
 
 
 def _named(bench: Bench, word: str) -> Target | Device | str | EnmError:
