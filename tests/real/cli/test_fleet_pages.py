@@ -28,12 +28,20 @@ FILES = [
     for page, text in TEXTS.items()
     for number, block in enumerate(re.findall(r"```toml\n(.*?)```", text, re.DOTALL))
 ]
-COMMANDS = [
-    pytest.param(block, id=f"{page}-{number}")
-    for page, text in TEXTS.items()
-    for number, block in enumerate(re.findall(r"```console\n(.*?)```", text, re.DOTALL))
-    if "$ enmctl" in block
-]
+
+
+def commands() -> dict[tuple[str, ...], str]:
+    """The blocks with commands by what is typed in them; one that stands on both pages is run once."""
+    blocks = [
+        block
+        for text in reversed(TEXTS.values())
+        for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+        if "$ enmctl" in block and ("fleet" in block or text is not TEXTS["README.md"])
+    ]
+    return {tuple(re.findall(r"^\$ (.*)", block, re.MULTILINE)): block for block in blocks}
+
+
+COMMANDS = commands().values()
 
 BOARDS = 6
 """How many simulated ones there are."""
