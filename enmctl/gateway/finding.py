@@ -56,14 +56,16 @@ async def find_only_board(bench: Bench, seconds: float) -> Target:
 
 
 def _words_for(boards: Boards) -> list[str]:
-    """How to name each of some boards: by the name that its LEDs show where no other has that, else by its id."""
-    names = Counter(board.short_name for board in boards)
-    return list(
-        dict.fromkeys(
-            board.short_name if board.short_name != board.name and names[board.short_name] == 1 else board.local_id
-            for board in boards
-        )
+    """How to name each of some boards: by the name that its LEDs show where no other has that, else by its id.
+
+    A number in its place is an application's, and names no board.
+    """
+    names = Counter(board.short_name for board in boards if not board.short_name.isdigit())
+    shown = (
+        board.short_name if board.short_name != board.name and names[board.short_name] == 1 else board.local_id
+        for board in boards
     )
+    return list(dict.fromkeys(shown))
 
 
 def _named(bench: Bench, word: str) -> Target | Device | str | EnmError:

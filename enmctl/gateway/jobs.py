@@ -60,7 +60,10 @@ async def find_target(crew: Crew, job: Job) -> Target:
     except UnknownError:
         board = _heard_as(crew, job.board) or _at_address(crew, job.board)
         if board is None:
-            raise
+            raise UnknownError(
+                f"no device is called {job.board!r}, and no such board is heard",
+                remedy="enmctl scan shows which are there",
+            ) from None
         return _target_at(crew, board, devices)
     if device.key is None:
         raise UnknownError(
