@@ -55,7 +55,7 @@ def _takes(application: Application, board: DiscoveredBoard) -> bool:
     return (
         members is not None
         and application.board_type == board.board_type
-        and members.takes(board.name, board.local_id, board.addresses, board.application_id)
+        and members.takes((board.name, board.short_name, board.local_id), board.addresses, board.application_id)
     )
 
 

@@ -53,7 +53,7 @@ class Radios:
             RadioError: no radio can be used.
         """
         known: set[object] = set()
-        async with aclosing(hear(self._bench.bench, self._seconds(seconds))) as news:
+        async with aclosing(hear(self._bench.bench, self.longest(seconds))) as news:
             async for boards in news:
                 for board in boards:
                     if (key := (board.board_type, board.place)) not in known:
@@ -75,7 +75,7 @@ class Radios:
             RadioError: no radio can be used.
         """
         if not name:
-            target = await finding.find_only_board(self._bench.bench, self._seconds(seconds))
+            target = await finding.find_only_board(self._bench.bench, self.longest(seconds))
             return Board(self._bench, target)
         (found,) = await self.find_each([name], seconds=seconds)
         if isinstance(found, EnmError):
@@ -84,12 +84,12 @@ class Radios:
 
     async def find_each(self, names: Sequence[str], *, seconds: float | None = None) -> list[Board | EnmError]:
         """The boards that are called so, listened for all at once, each or what ``find`` would raise of it."""
-        found = await finding.find_targets(self._bench.bench, names, self._seconds(seconds))
+        found = await finding.find_targets(self._bench.bench, names, self.longest(seconds))
         return [target if isinstance(target, EnmError) else Board(self._bench, target) for target in found]
 
     async def find_all(self, *, seconds: float | None = None) -> list[Board]:
         """All boards that are heard within the whole of that time."""
-        return [self._board(board) for board in await look_around(self._bench.bench, self._seconds(seconds))]
+        return [self._board(board) for board in await look_around(self._bench.bench, self.longest(seconds))]
 
     def allow_pairing(self, ask_passkey: AskPasskey | None = None) -> None:
         """Have boards be paired with that want a bond; ``ask_passkey`` asks for the digits that some show."""
@@ -103,7 +103,8 @@ class Radios:
     def _board(self, board: DiscoveredBoard) -> Board:
         return Board(self._bench, finding.target_of(self._bench.bench, board))
 
-    def _seconds(self, seconds: float | None) -> float:
+    def longest(self, seconds: float | None = None) -> float:
+        """Seconds to listen at most: those that are asked for, else the longest limit of a radio that can be used."""
         bench = self._bench.bench
         return usual_span(bench.settings, bench.drivers) if seconds is None else seconds
 

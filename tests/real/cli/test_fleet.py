@@ -142,6 +142,16 @@ def test_a_broken_file_ends_a_command_with_its_place_and_exit_code_4(enmctl: Run
     assert "Traceback" not in result.stderr
 
 
+def test_a_device_of_a_fleet_file_is_deleted_without_asking_a_supervisor(
+    enmctl: Run, database: Path, lamp: Device, file: Path
+) -> None:
+    result = enmctl("devices", "delete", lamp.name, env={"ENM_FLEET_FILE": str(file)})
+    assert result.exit_code == ExitCode.DONE, result.stderr
+    assert "enmctl provision brings it back" in result.stderr
+    [device] = read_devices(database, deleted=None)
+    assert device.deleted
+
+
 def test_a_device_goes_back_and_comes_forward_without_a_gateway(
     enmctl: Run, database: Path, lamp: Device, file: Path
 ) -> None:
@@ -155,7 +165,7 @@ def test_a_device_goes_back_and_comes_forward_without_a_gateway(
     assert "it was rolled back by hand" in plan.stdout
     with Store.open(database) as store:
         store.change(lamp.uuid, commit="0.9-aaaaaaaa")
-    assert "1 rolled back, until its target changes" in enmctl("status").stdout
+    assert "1 rolled back until its target changes" in enmctl("status").stdout
     assert "rolled back" in enmctl("devices").stdout
     forward = enmctl("rollback", "lamps-1265892", "--clear")
     assert "comes to its target 1.0-" in forward.stdout
