@@ -37,8 +37,9 @@ from enmctl.firmware.payload import Payload
 from enmctl.firmware.targets import Target
 from enmctl.models import BoardMode, Proof, Stage, Step
 
-SINGLE_BANK: Final = frozenset({Target.MICROBIT_V1, Target.MICROBIT_V2})
-"""Boards that erase the old program first, so that a program that runs is the new one."""
+SINGLE_BANK: Final = frozenset({Target.MICROBIT_V1})
+"""Boards that erase the old program first, so that a program that runs is the new one. A V2 does so as well, but not
+after a package of nrfutil's, which has the program checked at each start (nrf_dfu_utils.c)."""
 
 NEEDED: Final = {
     Protocol.LEGACY: {LEGACY_CONTROL, LEGACY_PACKET},

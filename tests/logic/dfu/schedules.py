@@ -94,6 +94,9 @@ class Variant:
         secure = self.layout in (MICROBIT_V2, NRF52_S132)
         if self.layout is NRF52_S132:
             init = secure_init(image, hardware=52, softdevices=(0xA8,), version=1, signed=True)
+        elif secure and self.way is Way.SECURE and image[-1] % 2:
+            # As nrfutil makes it; after such a one the bootloader keeps the old program until the next is there.
+            init = secure_init(image, hardware=52, softdevices=(0xCC,), version=1, signed=False)
         else:
             init = make_microbit(image) if secure else make_legacy(image, S110_V8 if self.family else 0xFFFE)
         return Payload(

@@ -61,11 +61,6 @@ def test_a_board_with_one_bank_that_is_back_runs_what_it_was_sent() -> None:
     assert board.kept[-1] == Memory()
 
 
-def test_firmware_for_both_microbits_is_for_boards_with_one_bank() -> None:
-    both = replace(payload(), targets=(Target.MICROBIT_V1, Target.MICROBIT_V2))
-    assert updated(LegacyBoard(modes=heard(APPLICATION)), job(both)) is Proof.CHECK_AND_RETURN
-
-
 def test_a_board_in_its_bootloader_is_sent_all_though_a_part_might_do() -> None:
     board = LegacyBoard(modes=heard(APPLICATION))
     assert updated(board, job(part=True)) is Proof.CHECK_AND_RETURN
