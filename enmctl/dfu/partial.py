@@ -170,7 +170,7 @@ class Partial:
         part = self._part
         end = min(len(part.data), -(-(user.end - part.address) // BLOCK) * BLOCK)
         starts = [at for at in range(0, end, BLOCK) if self._counts(at)]
-        self._memory.sha256, self._memory.begun = self._sha256, "partial"
+        self._memory.sha256, self._memory.begun, self._memory.unended = self._sha256, "partial", True
         yield Keep()
         number = yield from self._synchronised()
         total = BLOCK * len(starts)

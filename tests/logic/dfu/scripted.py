@@ -76,6 +76,7 @@ class Scripted:
     said: deque[Notification] = field(default_factory=deque)
     memory: Memory = field(default_factory=Memory)
     kept: list[Memory] = field(default_factory=list)
+    subscribed: set[str] = field(default_factory=set)
 
     def clock(self) -> float:
         return self.now
@@ -116,6 +117,8 @@ class Scripted:
                 raise LinkLostError
             case Read():
                 return self.read()
+            case Subscribe():
+                self.subscribed.add(operation.characteristic)
             case Heard():
                 return self.modes.pop(0) if self.modes else None
             case Keep():
@@ -125,6 +128,7 @@ class Scripted:
     def open(self) -> Opened:
         self.gone = False
         self.said.clear()
+        self.subscribed.clear()
         brought = self.opens.pop(0) if self.opens else self.opened
         if isinstance(brought, LinkError):
             raise brought
@@ -163,6 +167,10 @@ class Scripted:
 
     def say(self, data: bytes) -> None:
         raise NotImplementedError
+
+    def notify(self, characteristic: str, data: bytes) -> None:
+        if characteristic in self.subscribed:
+            self.said.append(Notification(characteristic, data))
 
     def of(self, kind: type[T]) -> list[T]:
         return [operation for operation in self.asked if isinstance(operation, kind)]

@@ -11,7 +11,7 @@ import pytest
 from enmctl.dfu.gatt import LEGACY_CONTROL, LEGACY_PACKET, LEGACY_VERSION
 from enmctl.dfu.legacy import Legacy
 from enmctl.dfu.limits import Limits
-from enmctl.dfu.link import Memory, Notification, Opened, Request, Write
+from enmctl.dfu.link import Memory, Opened, Request, Write
 from enmctl.dfu.setbacks import StartOverError
 from enmctl.errors import RefusedError
 from enmctl.firmware.payload import Payload
@@ -51,7 +51,7 @@ class LegacyBoard(Scripted):
         return self.version.to_bytes(2, "little")
 
     def say(self, data: bytes) -> None:
-        self.said.append(Notification(LEGACY_CONTROL, data))
+        self.notify(LEGACY_CONTROL, data)
 
     def take(self, operation: Write | Request) -> None:
         data = operation.data

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from enmctl.dfu.gatt import PARTIAL
-from enmctl.dfu.link import LinkError, Notification, Opened, Request, Write
+from enmctl.dfu.link import LinkError, Opened, Request, Write
 from tests.logic.dfu.scripted import Answer, Scripted
 
 
@@ -30,7 +30,7 @@ class PartialBoard(Scripted):
         return operation.data[0] != 1
 
     def say(self, data: bytes) -> None:
-        self.said.append(Notification(PARTIAL, data))
+        self.notify(PARTIAL, data)
 
     def take(self, operation: Write | Request) -> None:
         assert isinstance(operation, Write)

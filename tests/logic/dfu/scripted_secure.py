@@ -12,7 +12,7 @@ import pytest
 
 from enmctl.dfu.gatt import SECURE_CONTROL, SECURE_PACKET
 from enmctl.dfu.limits import Limits
-from enmctl.dfu.link import Memory, Notification, Opened, Request, Write
+from enmctl.dfu.link import Memory, Opened, Request, Write
 from enmctl.dfu.secure import Secure
 from enmctl.dfu.setbacks import StartOverError
 from enmctl.errors import RefusedError
@@ -48,7 +48,7 @@ class SecureBoard(Scripted):
         self.opened = Opened(frozenset({SECURE_CONTROL, SECURE_PACKET}), self.most, 3)
 
     def say(self, data: bytes) -> None:
-        self.said.append(Notification(SECURE_CONTROL, data))
+        self.notify(SECURE_CONTROL, data)
 
     def take(self, operation: Write | Request) -> None:
         data = operation.data

@@ -28,7 +28,6 @@ from enmctl.dfu.link import (
     LinkLostError,
     LinkTimeoutError,
     Lost,
-    Notification,
     Open,
     Opened,
     Request,
@@ -59,7 +58,7 @@ class Program(Scripted):
     def take(self, operation: Write | Request) -> None:
         self.written.append((operation.characteristic, operation.data.hex()))
         if self.confirms is not None:
-            self.said.append(Notification(operation.characteristic, self.confirms))
+            self.notify(operation.characteristic, self.confirms)
 
 
 def opened(*characteristics: str, services: int = 5) -> Opened:
@@ -216,6 +215,8 @@ def test_a_board_in_its_legacy_bootloader_is_told_to_reset() -> None:
         restarted(board, BOOTLOADER)
         assert [request.data for request in board.of(Request)] == [b"\6"]
         assert [each.mode for each in board.of(Open)] == [BOOTLOADER]
+        lost = [] if board.answers else [Lost(LIMITS.gone)]
+        assert board.asked[-2 - len(lost) :] == [*lost, Close(), Heard(APPLICATION, LIMITS.back)]
 
 
 def test_a_bootloader_that_was_taken_for_a_program_is_told_to_reset_too() -> None:

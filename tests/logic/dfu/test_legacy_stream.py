@@ -6,6 +6,7 @@ import pytest
 
 from enmctl.dfu.gatt import LEGACY_CONTROL
 from enmctl.dfu.link import (
+    LinkLostError,
     Memory,
     Notification,
     Request,
@@ -98,6 +99,20 @@ def test_when_the_answer_to_the_last_packet_gets_lost_the_board_is_asked() -> No
     passed(board)
     assert board.requests[-3:] == ["07", "04", "05"]
     assert board.memory.proven == len(IMAGE)
+
+
+def test_what_was_handed_to_the_link_is_known_to_the_packet_when_it_breaks() -> None:
+    board = LegacyBoard(version=MICROBIT)
+    take = board.take
+
+    def breaking(operation: Write | Request) -> None:
+        take(operation)
+        board.gone = len(board.packets) == 5 and isinstance(operation, Write)
+
+    board.take = breaking  # type: ignore[method-assign]
+    with pytest.raises(LinkLostError):
+        passed(board)
+    assert board.memory.sent == board.received == 100
 
 
 def test_the_answer_to_the_last_packet_is_waited_for() -> None:

@@ -15,6 +15,7 @@ from enmctl.dfu.partial import BLOCK_TRIES, Partial, Verdict, start_program
 from enmctl.dfu.setbacks import StartOverError
 from enmctl.firmware.hex import Family
 from enmctl.firmware.microbit_regions import UserPart
+from enmctl.models import Stage
 from tests.logic.dfu.scripted_partial import PartialBoard
 
 LIMITS = Limits()
@@ -244,6 +245,7 @@ def test_progress_is_told_in_bytes_of_what_is_sent() -> None:
     run(board)
     steps = [(tell.step.done, tell.step.total) for tell in board.of(Tell) if tell.step.total]
     assert steps == [(64 * number, len(DATA)) for number in range(len(DATA) // 64 + 1)]
+    assert board.of(Tell)[-1].step.stage is Stage.ACTIVATING
 
 
 @pytest.mark.parametrize(
@@ -264,7 +266,8 @@ def test_a_board_is_believed_to_have_the_program_when_it_runs_one_with_its_hash(
 
 
 def test_a_board_that_tells_nothing_is_not_believed() -> None:
-    silent, without = board_of(mode=APPLICATION, regions={}), board_of(mode=APPLICATION)
+    own = {1: REGIONS[1], 2: (ADDRESS, END, OWN)}
+    silent, without = board_of(mode=APPLICATION, regions={}), board_of(mode=APPLICATION, regions=own)
     for board, opened in ((silent, silent.opened), (without, Opened(frozenset()))):
         assert not board.run(Partial(PART, SHA256, board.memory, LIMITS).verify(opened))
 
@@ -273,3 +276,4 @@ def test_leaving_the_pairing_mode_may_break_the_connection_at_once() -> None:
     for board in (board_of(), board_of(answers={"ff 01": [LinkLostError()]})):
         board.run(start_program(LIMITS))
         assert sent(board) == ["ff 01"]
+        assert board.of(Lost) == ([] if board.answers else [Lost(LIMITS.gone)])

@@ -197,6 +197,7 @@ def test_progress_is_told_by_what_the_board_counts() -> None:
     steps = [tell.step for tell in board.of(Tell) if tell.step.stage is Stage.TRANSFERRING]
     assert [step.done for step in steps] == [0, 4096, 8192, 9216, 9216]
     assert {step.total for step in steps} == {9216}
+    assert board.of(Tell)[-1].step.stage is Stage.ACTIVATING
     assert board.memory.sent == len(IMAGE)
 
 

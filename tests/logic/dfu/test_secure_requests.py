@@ -6,12 +6,14 @@ import struct
 
 import pytest
 
+from enmctl.dfu.gatt import SECURE_CONTROL
 from enmctl.dfu.link import (
     GattError,
     LinkError,
     LinkLostError,
     LinkTimeoutError,
     Lost,
+    Notification,
     Request,
     Tell,
     Write,
@@ -131,6 +133,20 @@ def _lossy(board: SecureBoard, asked: str) -> None:
             say(data)
 
     board.say = losing  # type: ignore[method-assign]
+
+
+def test_what_is_said_of_something_else_does_not_put_off_the_end_of_the_waiting() -> None:
+    class Babbling(SecureBoard):
+        def wait(self, seconds: float) -> Notification | None:
+            if self.said or self.requests[-1] != "03":
+                return super().wait(seconds)
+            self.now += min(seconds, 1.0)
+            return Notification(SECURE_CONTROL, b"\x60\x09\x01") if seconds else None
+
+    board = Babbling(announced=len(IMAGE), answers={"03": [None, None]})
+    with pytest.raises(LinkTimeoutError):
+        passed(board)
+    assert board.now == pytest.approx(2 * LIMITS.answer)
 
 
 def test_what_is_no_answer_is_passed_over() -> None:

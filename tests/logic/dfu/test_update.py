@@ -20,6 +20,7 @@ from enmctl.dfu.link import (
     Open,
     Opened,
     Request,
+    Tell,
     Write,
 )
 from enmctl.dfu.update import Choice, Job, update
@@ -27,7 +28,7 @@ from enmctl.errors import FirmwareError, OfflineError, RefusedError, TransferErr
 from enmctl.firmware.nordic import Protocol, Sizes
 from enmctl.firmware.payload import Payload
 from enmctl.firmware.targets import Target
-from enmctl.models import BoardMode, Proof
+from enmctl.models import BoardMode, Proof, Stage
 from tests.logic.dfu.scripted import IMAGE, payload
 from tests.logic.dfu.scripted_legacy import RESET, LegacyBoard
 from tests.logic.dfu.scripted_partial import PartialBoard
@@ -58,6 +59,14 @@ def test_a_board_with_one_bank_that_is_back_runs_what_it_was_sent() -> None:
     assert updated(board) is Proof.CHECK_AND_RETURN
     assert (board.image, board.memory) == (IMAGE, Memory())
     assert board.kept[-1] == Memory()
+
+
+def test_a_board_in_its_bootloader_is_sent_all_though_a_part_might_do() -> None:
+    board = LegacyBoard(modes=heard(APPLICATION))
+    assert updated(board, job(part=True)) is Proof.CHECK_AND_RETURN
+    assert board.notes == ["erases the old program"]
+    stages = [tell.step.stage for tell in board.of(Tell)]
+    assert stages[-2:] == [Stage.ACTIVATING, Stage.RETURNING]
 
 
 def test_a_board_that_runs_its_program_is_brought_to_its_bootloader() -> None:
@@ -162,6 +171,22 @@ def test_connections_that_bring_something_forward_are_not() -> None:
     assert (board.image, len(board.of(Open))) == (IMAGE, 11)
 
 
+def test_what_brings_something_forward_forgives_all_that_did_not() -> None:
+    board = LegacyBoard(modes=heard(*[BOOTLOADER] * 5, APPLICATION))
+    lost, opened = AbsentError(), board.opened
+    board.opens = [lost, lost, opened, lost, lost, opened]
+    take = board.take
+
+    def breaking(operation: Write | Request) -> None:
+        take(operation)
+        if len(board.packets) == 5 and isinstance(operation, Write):
+            board.gone = True
+
+    board.take = breaking  # type: ignore[method-assign]
+    assert updated(board) is Proof.CHECK_AND_RETURN
+    assert len(board.of(Open)) == 6
+
+
 def test_a_board_that_was_never_reached_is_offline() -> None:
     board = LegacyBoard(opens=[AbsentError()] * 99)
     with pytest.raises(OfflineError):
@@ -181,6 +206,15 @@ def test_why_it_tries_again_is_told(error: LinkError, why: str) -> None:
     board = LegacyBoard(modes=heard(BOOTLOADER, APPLICATION), answers={"07": [error]})
     updated(board)
     assert board.notes[0] == why
+
+
+def test_that_a_board_was_not_heard_is_told() -> None:
+    board = LegacyBoard(modes=heard(BOOTLOADER, APPLICATION))
+    board.opens = [board.opened, AbsentError()]
+    board.answers = {"07": [LinkLostError()]}
+    board.modes = heard(BOOTLOADER, BOOTLOADER, APPLICATION)
+    updated(board)
+    assert board.notes[:2] == ["the connection broke", "it was not heard, or took no connection"]
 
 
 def test_after_a_setback_the_board_is_looked_for_in_any_mode() -> None:
