@@ -47,6 +47,14 @@ class Backend(Protocol):
         """Let go of what was opened."""
         ...
 
+    async def prepare(self) -> None:
+        """Make the adapter there, where it is not by itself.
+
+        Raises:
+            RadioError: that cannot be done.
+        """
+        ...
+
     async def watch(self, changed: Callable[[], None]) -> None:
         """Have this called, in the loop, when the adapter may have come, gone or been switched, where that is told."""
         ...
@@ -83,6 +91,9 @@ class PlatformBackend:
     client: type[BaseBleakClient] | None = None
 
     async def close(self) -> None:
+        """See Backend."""
+
+    async def prepare(self) -> None:
         """See Backend."""
 
     async def watch(self, changed: Callable[[], None]) -> None:
@@ -133,7 +144,7 @@ def platform_backend(settings: Settings) -> Backend:
     if ON_LINUX:
         from enmctl.radio.bluez import BluezBackend
 
-        return BluezBackend(adapter)
+        return BluezBackend(adapter, settings.device_type)
     return PlatformBackend()
 
 
