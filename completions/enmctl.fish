@@ -44,11 +44,11 @@ complete -c enmctl -n '__fish_seen_subcommand_from fleet; and not __fish_seen_su
 complete -c enmctl -n '__fish_seen_subcommand_from fleet; and __fish_seen_subcommand_from check' -F
 complete -c enmctl -n '__fish_seen_subcommand_from fleet; and __fish_seen_subcommand_from init' -l timeout -r -d 'How long to listen for boards, like 20s'
 complete -c enmctl -n '__fish_seen_subcommand_from fleet; and __fish_seen_subcommand_from init' -F
-complete -c enmctl -n '__fish_seen_subcommand_from scan' -l timeout -r -d 'How long to listen for boards, like 5s; else ENM_AVAHI_TIMEOUT'
+complete -c enmctl -n '__fish_seen_subcommand_from scan' -l timeout -r -d 'How long to listen for boards, like 5s; else the timeout of the radios that can be used'
 complete -c enmctl -n '__fish_seen_subcommand_from scan' -l count -r -d 'End as soon as so many are found'
 complete -c enmctl -n '__fish_seen_subcommand_from scan' -l board -r -d 'Only boards of this type, like esp8266'
 complete -c enmctl -n '__fish_seen_subcommand_from scan' -l watch -d 'Go on until Ctrl-C, or --timeout'
-complete -c enmctl -n '__fish_seen_subcommand_from provision' -l timeout -r -d 'How long to listen for boards, like 5s; else ENM_AVAHI_TIMEOUT'
+complete -c enmctl -n '__fish_seen_subcommand_from provision' -l timeout -r -d 'How long to listen for boards, like 5s; else the timeout of the radios that can be used'
 complete -c enmctl -n '__fish_seen_subcommand_from provision' -a '(enmctl completion devices 2>/dev/null)'
 complete -c enmctl -n '__fish_seen_subcommand_from flash' -l hold -d 'Keep the gateway from putting the target back'
 complete -c enmctl -n '__fish_seen_subcommand_from flash' -l all -d 'All boards that are heard and that the file is for'
@@ -60,14 +60,14 @@ complete -c enmctl -n '__fish_seen_subcommand_from flash' -l board -r -d 'Only b
 complete -c enmctl -n '__fish_seen_subcommand_from flash' -l user -r -d 'The user that the board asks for; see ENM_OTA_PASSWORD'
 complete -c enmctl -n '__fish_seen_subcommand_from flash' -l path -r -d 'Where the board takes firmware, if not at /update'
 complete -c enmctl -n '__fish_seen_subcommand_from flash' -l max-size -r -d 'The largest image that the board takes'
-complete -c enmctl -n '__fish_seen_subcommand_from flash' -l timeout -r -d 'How long to listen for boards, like 5s; else ENM_AVAHI_TIMEOUT'
+complete -c enmctl -n '__fish_seen_subcommand_from flash' -l timeout -r -d 'How long to listen for boards, like 5s; else the timeout of the radios that can be used'
 complete -c enmctl -n '__fish_seen_subcommand_from flash' -F
 complete -c enmctl -n '__fish_seen_subcommand_from flash' -a '(enmctl completion devices 2>/dev/null)'
 complete -c enmctl -n '__fish_seen_subcommand_from restart' -l user -r -d 'The user that the board asks for; see ENM_OTA_PASSWORD'
-complete -c enmctl -n '__fish_seen_subcommand_from restart' -l timeout -r -d 'How long to listen for boards, like 5s; else ENM_AVAHI_TIMEOUT'
+complete -c enmctl -n '__fish_seen_subcommand_from restart' -l timeout -r -d 'How long to listen for boards, like 5s; else the timeout of the radios that can be used'
 complete -c enmctl -n '__fish_seen_subcommand_from restart' -a '(enmctl completion devices 2>/dev/null)'
 complete -c enmctl -n '__fish_seen_subcommand_from identify' -l user -r -d 'The user that the board asks for; see ENM_OTA_PASSWORD'
-complete -c enmctl -n '__fish_seen_subcommand_from identify' -l timeout -r -d 'How long to listen for boards, like 5s; else ENM_AVAHI_TIMEOUT'
+complete -c enmctl -n '__fish_seen_subcommand_from identify' -l timeout -r -d 'How long to listen for boards, like 5s; else the timeout of the radios that can be used'
 complete -c enmctl -n '__fish_seen_subcommand_from identify' -a '(enmctl completion devices 2>/dev/null)'
 complete -c enmctl -n '__fish_seen_subcommand_from inspect' -F
 complete -c enmctl -n '__fish_seen_subcommand_from devices; and not __fish_seen_subcommand_from list show delete release' -a list -d 'List the devices; the same as enmctl devices alone'

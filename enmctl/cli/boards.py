@@ -15,7 +15,11 @@ app = typer.Typer()
 
 Span = Annotated[
     str | None,
-    typer.Option("--timeout", metavar="SPAN", help="How long to listen for boards, like 5s; else ENM_AVAHI_TIMEOUT."),
+    typer.Option(
+        "--timeout",
+        metavar="SPAN",
+        help="How long to listen for boards, like 5s; else the timeout of the radios that can be used.",
+    ),
 ]
 Words = Annotated[
     list[str],

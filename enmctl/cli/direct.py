@@ -51,12 +51,12 @@ async def find_only_board(call: Call, wanted: Wanted) -> str:
         UsageError: several are.
     """
     async with call.world(), _bench(call, wanted) as bench, with_bluetooth(bench):
-        return (await finding.find_only_board(bench, _seconds(call, wanted))).board.name
+        return (await finding.find_only_board(bench, _seconds(bench, wanted))).board.name
 
 
 async def _directly(call: Call, wanted: Wanted, shown: Progress) -> Results:
     async with _bench(call, wanted) as bench, _locked(bench, wanted), with_bluetooth(bench):
-        words, found = await _targets(bench, wanted, _seconds(call, wanted))
+        words, found = await _targets(bench, wanted, _seconds(bench, wanted))
         if not wanted.all_boards:
             _allow_pairing(call, bench, shown)
         places = {
@@ -133,7 +133,8 @@ def _allow_pairing(call: Call, bench: Bench, shown: Progress) -> None:
 async def _provision(call: Call, wanted: Wanted, shown: Progress) -> Results:
     from enmctl.gateway.provisioning_by_hand import provisioner
 
-    seconds = _seconds(call, wanted)
+    limits = call.settings.avahi_timeout, call.settings.bluetooth_long_timeout
+    seconds = max(limits) if wanted.seconds is None else wanted.seconds
     async with provisioner(call.settings, reach=call.reach) as provision:
         return await asyncio.gather(
             *(_follow(word, provision(word, seconds), shown) for word in dict.fromkeys(wanted.words))
@@ -219,10 +220,8 @@ def drivers_of(installed: Mapping[str, BoardDriver], board_type: str | None) -> 
     return {board_type: installed[board_type]}
 
 
-def _seconds(call: Call, wanted: Wanted) -> float:
-    if wanted.seconds is not None:
-        return wanted.seconds
-    return max(call.settings.avahi_timeout, call.settings.bluetooth_long_timeout)
+def _seconds(bench: Bench, wanted: Wanted) -> float:
+    return bench.longest if wanted.seconds is None else wanted.seconds
 
 
 def _place_of(target: Target | EnmError, places: Mapping[Radio, asyncio.Semaphore]) -> asyncio.Semaphore | None:

@@ -56,8 +56,6 @@ async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], f
     """The boards, the devices that are known, and for how long it listened at most."""
     async with call.world():
         settings = call.settings
-        longest = max(settings.avahi_timeout, settings.bluetooth_long_timeout)
-        seconds = search.seconds if search.seconds is not None or search.watch else longest
         devices = await asyncio.to_thread(_known_devices, call)
         bench = Bench(
             settings,
@@ -74,10 +72,12 @@ async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], f
                 return search.count is not None and len({board.place for board in boards}) >= search.count
 
             async with with_bluetooth(bench):
-                found = await look_around(bench, seconds, heard=heard)
+                longest = bench.longest if search.seconds is None else search.seconds
+                endless = search.watch and search.seconds is None
+                found = await look_around(bench, None if endless else longest, heard=heard)
             for trouble in bench.trouble:
                 call.output.say(f"not all radios were listened on: {trouble}")
-            return found, devices, seconds or longest
+            return found, devices, longest
 
 
 def _known_devices(call: Call) -> Sequence[Device]:

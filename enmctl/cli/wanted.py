@@ -20,7 +20,7 @@ class Wanted:
 
     ``file``, ``hold``, ``all_boards`` (all that are heard, where none is named) and ``dry_run`` (nothing is sent) come
     with FLASH alone. ``access`` is config that was given by hand. ``seconds`` is how long to listen for boards, None
-    for the longer one of ENM_AVAHI_TIMEOUT and ENM_BLUETOOTH_LONG_TIMEOUT.
+    for the longest of ENM_AVAHI_TIMEOUT and ENM_BLUETOOTH_LONG_TIMEOUT whose radio can be used.
     """
 
     kind: JobKind

@@ -60,6 +60,15 @@ class Bench:
         """The drivers for boards that a radio reaches."""
         return {name: driver for name, driver in self.drivers.items() if driver.radio is radio}
 
+    @property
+    def longest(self) -> float:
+        """Seconds to listen at most where nobody says how many: the longest limit of a radio that can be used."""
+        has_bluetooth = any(driver.surroundings.bluetooth is not None for driver in self.drivers.values())
+        return max(
+            self.settings.avahi_timeout if self.of(Radio.WIFI) else 0.0,
+            self.settings.bluetooth_long_timeout if has_bluetooth else 0.0,
+        )
+
 
 @asynccontextmanager
 async def with_bluetooth(bench: Bench) -> AsyncGenerator[None]:

@@ -130,6 +130,7 @@ class Workers:
         task = loop.create_task(work(), name=f"worker-{key.application_id}-{key.local_id}")
         self._tasks[key] = task
         task.add_done_callback(lambda done: self._finished(key, done))
+        LOG.debug("work on board %s of application %s begins", key.local_id, key.application_id)
         return True
 
     @asynccontextmanager
