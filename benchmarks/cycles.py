@@ -90,16 +90,19 @@ async def cycles(folder: Path, count: int = CYCLES) -> list[Cycle]:
 
 
 def figures(made: Sequence[Cycle]) -> list[Figure]:
-    """The last cycle beside the settled one, and the last ones' time beside the first ones'."""
-    settled, last = made[SETTLED - 1], made[-1]
+    """The memory after the last cycle beside that after the settled one; of the rest, the last cycles beside the first.
+
+    Of descriptors and tasks those count that are left when nothing else is under way: the fewest.
+    """
+    first, last = made[:SETTLED], made[-SETTLED:]
     name, beside = f"after {len(made)} updates of a micro:bit", f"after {SETTLED}"
-    first_seconds, last_seconds = (
-        statistics.median(each.seconds for each in some) for some in (made[:SETTLED], made[-SETTLED:])
-    )
+    first_seconds, last_seconds = (statistics.median(each.seconds for each in some) for some in (first, last))
+    first_descriptors, last_descriptors = (min(each.descriptors for each in some) for some in (first, last))
+    first_tasks, last_tasks = (min(each.tasks for each in some) for some in (first, last))
     return [
-        Figure(f"memory {name}", last.resident / MIB, "MiB", settled.resident / MIB, beside, GROWTH),
-        Figure(f"descriptors {name}", last.descriptors, "", settled.descriptors, beside),
-        Figure(f"tasks {name}", last.tasks, "", settled.tasks, beside),
+        Figure(f"memory {name}", last[-1].resident / MIB, "MiB", first[-1].resident / MIB, beside, GROWTH),
+        Figure(f"descriptors {name}", last_descriptors, "", first_descriptors, beside),
+        Figure(f"tasks {name}", last_tasks, "", first_tasks, beside),
         Figure(f"time of one, last {SETTLED} of {len(made)}", last_seconds, "s", first_seconds, "the first", GROWTH),
     ]
 

@@ -8,6 +8,7 @@ BlueZ's interfaces are described in its ``doc/org.bluez.Adapter.rst``, ``org.blu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -19,6 +20,7 @@ from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.auth import AuthExternal
 
+from enmctl.radio.bluetooth import attaching
 from enmctl.radio.bluetooth.backend import Passkey
 from enmctl.radio.bluetooth.translation import BLUEZ, GONE, translated
 
@@ -76,13 +78,15 @@ class BluezBackend:
 
     Args:
         adapter: like hci0; "" for all there are, where it is about a device, and else for the first that is on.
+        device_type: the machine's, see ``attaching``.
     """
 
     scanner: type[BaseBleakScanner] | None = None
     client: type[BaseBleakClient] | None = None
 
-    def __init__(self, adapter: str) -> None:
+    def __init__(self, adapter: str, device_type: str = "") -> None:
         self._adapter = adapter
+        self._device_type = device_type
         self._bus: MessageBus | None = None
         self._opening = asyncio.Lock()
         self._changed: Callable[[], None] | None = None
@@ -93,6 +97,12 @@ class BluezBackend:
         if bus is not None:
             bus.disconnect()
             await asyncio.gather(bus.wait_for_disconnect(), return_exceptions=True)  # type: ignore[no-untyped-call]
+
+    async def prepare(self) -> None:
+        """See Backend."""
+        if attaching.is_needed(self._device_type):
+            await attaching.attach()
+            await self._until_powered()
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """See Backend: bluetoothd ends or is started, and adapters are plugged, switched or blocked."""
@@ -147,9 +157,19 @@ class BluezBackend:
         await self._set_power(path, on=False)
         await self._set_power(path, on=True)
         async with asyncio.timeout(CALL_TIMEOUT):
-            while not (await self._objects()).get(path, {}).get(ADAPTER, {}).get("Powered"):  # noqa: ASYNC110
-                await asyncio.sleep(POWER_INTERVAL)  # bluetoothd answers a Set before the controller is up
+            while not await self._is_powered(path):  # noqa: ASYNC110 - bluetoothd answers before the controller is up
+                await asyncio.sleep(POWER_INTERVAL)
         return True
+
+    async def _is_powered(self, path: str) -> bool:
+        return bool((await self._objects()).get(path, {}).get(ADAPTER, {}).get("Powered"))
+
+    async def _until_powered(self) -> None:
+        """Give bluetoothd the time to take up an adapter that has just come; the scan says where it does not."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CALL_TIMEOUT):
+                while (path := await self._adapter_path()) is None or not await self._is_powered(path):  # noqa: ASYNC110
+                    await asyncio.sleep(POWER_INTERVAL)
 
     async def _set_power(self, path: str, *, on: bool) -> None:
         await self._call(path, PROPERTIES, "Set", "ssv", [ADAPTER, "Powered", Variant("b", on)])

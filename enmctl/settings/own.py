@@ -50,6 +50,15 @@ class OwnSettings:
         meaning="Where the system's D-Bus is; unset: the host's under /host/run/dbus where that is mounted, else the "
         "machine's own.",
     )
+    device_type: str = setting(
+        "BALENA_DEVICE_TYPE",
+        "RESIN_DEVICE_TYPE",
+        kind=matching(r"[A-Za-z0-9._-]{1,64}", "a device type like raspberrypi3"),
+        default="",
+        factory=str,
+        meaning="The machine's type, as balena calls it. On a raspberrypi3 whose Bluetooth is no adapter yet, it is "
+        "attached.",
+    )
     balena_lock_file: Path = setting(
         "BALENA_APP_LOCK_PATH",
         "RESIN_APP_LOCK_PATH",

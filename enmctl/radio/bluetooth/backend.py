@@ -43,6 +43,14 @@ class Backend(Protocol):
         """Let go of what was opened."""
         ...
 
+    async def prepare(self) -> None:
+        """Make the adapter there, where it is not by itself.
+
+        Raises:
+            RadioError: that cannot be done.
+        """
+        ...
+
     async def watch(self, changed: Callable[[], None]) -> None:
         """Have this called, in the loop, when the adapter may have come, gone or been switched, where that is told."""
         ...

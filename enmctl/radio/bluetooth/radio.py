@@ -74,6 +74,7 @@ class BluetoothRadio:
     async def __aenter__(self) -> Self:
         quiet_bleak()
         try:
+            await self._backend.prepare()
             await self._scan.open()
             await self._backend.watch(self._scan.doubt)
         except BaseException:

@@ -29,6 +29,9 @@ class PlatformBackend:
     async def close(self) -> None:
         """See Backend."""
 
+    async def prepare(self) -> None:
+        """See Backend."""
+
     async def watch(self, changed: Callable[[], None]) -> None:
         """See Backend."""
         del changed
@@ -77,5 +80,5 @@ def platform_backend(settings: Settings) -> Backend:
     if ON_LINUX:
         from enmctl.radio.bluez import BluezBackend
 
-        return BluezBackend(adapter)
+        return BluezBackend(adapter, settings.device_type)
     return PlatformBackend()

@@ -49,6 +49,9 @@ class VirtualRadio:
         """See Backend."""
         await self._central.close()
 
+    async def prepare(self) -> None:
+        """See Backend: it is there."""
+
     async def watch(self, changed: Callable[[], None]) -> None:
         """See Backend: it is never switched."""
         del changed

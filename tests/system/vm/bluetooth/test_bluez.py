@@ -12,8 +12,7 @@ from enmctl.models import BoardMode, Proof, Stage
 from enmctl.radio.bluetooth import BluetoothRadio
 from enmctl.simulator.bluetooth.hosting import BoardHost
 from enmctl.simulator.nordic.contract import Bonding
-from enmctl.simulator.nordic.legacy_rules import LegacyOptions
-from tests.real.boards.air import dk_image, image, notes, package_file, program_file, proof, stages
+from tests.real.boards.air import image, program_file, proof, stages
 from tests.real.simulator.bluetooth.echo import ADDRESS, SECRET, EchoBoard
 from tests.system.vm.bluetooth.real_room import SIZE, RealRoom, is_powered, real_room
 from tests.system.vm.daemons import until
@@ -22,7 +21,6 @@ pytestmark = pytest.mark.system
 
 ALL = [Stage.TRANSFERRING, Stage.ACTIVATING, Stage.RETURNING, Stage.DONE]
 WHOLE = {FULL: "1"}
-NEXT_ADDRESS = LegacyOptions(dual_bank=False, directed=False, called_step=1)
 
 
 @pytest.fixture(scope="module")
@@ -68,16 +66,6 @@ async def test_a_transfer_that_breaks_off_goes_on_where_it_was(room: RealRoom, t
     assert (stages(steps)[-1], proof(steps)) == (Stage.DONE, Proof.CHECK_AND_RETURN)
     assert living.board.holds(image("microbit-v2", size=SIZE))
     assert not living.describe()["faults"]
-    await living.power(on=False)
-
-
-async def test_a_bootloader_at_the_next_address_is_found_and_the_board_back_at_its_own(
-    room: RealRoom, tmp_path: Path
-) -> None:
-    living = await room.add("nrf51822dk", 4, options=NEXT_ADDRESS)
-    steps = await room.flash(living, package_file(tmp_path, size=SIZE))
-    assert (stages(steps)[-1], proof(steps)) == (Stage.DONE, Proof.RETURN_ALONE), notes(steps)
-    assert living.board.holds(dk_image(size=SIZE))
     await living.power(on=False)
 
 
