@@ -57,5 +57,5 @@ def call_names(boards: Iterable[DiscoveredBoard]) -> list[str]:
 
 
 def is_called(board: DiscoveredBoard, word: str) -> bool:
-    """Whether a person may mean this board by a word: its id or address in any letter case, or one of its names."""
-    return word in (board.name, board.short_name) or word.casefold() == board.local_id.casefold()
+    """Whether a person may mean this board by a word: its id, its address or one of its names, in any letter case."""
+    return word.casefold() in {name.casefold() for name in (board.name, board.short_name, board.local_id)}

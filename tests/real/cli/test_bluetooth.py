@@ -142,8 +142,8 @@ def test_of_a_second_program_the_part_that_changed_is_sent_and_each_event_is_a_l
     enmctl: Run, add: Add, tmp_path: Path
 ) -> None:
     living = add("microbit-v1")
-    events = lines(enmctl("flash", program_file(tmp_path, seed=2), "zuziv", "--json"))
-    assert {event["board"] for event in events} == {"zuziv"}
+    events = lines(enmctl("flash", program_file(tmp_path, seed=2), "ZuZiv", "--json"))
+    assert {event["board"] for event in events} == {"ZuZiv"}
     assert list(dict.fromkeys(event["stage"] for event in events)) == [
         *("checking", "transferring", "activating", "returning", "done"),
     ]
