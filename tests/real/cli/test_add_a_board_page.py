@@ -12,6 +12,7 @@ import pytest
 
 from enmctl.boards.installed import drivers
 from enmctl.errors import ExitCode
+from enmctl.gateway import run
 from enmctl.models import Radio
 from enmctl.settings import Settings
 from enmctl.simulator.bluetooth.living import LivingBoard
@@ -62,6 +63,7 @@ def world(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Outside]:
     """A Supervisor and an air, still without boards of these types."""
+    monkeypatch.setattr(run, "QUIET", 0.3)
     with outside(boards_per_application=0, bluetooth=True) as made:
         for name, value in {**QUICK, **made.world.environment(tmp_path)}.items():
             monkeypatch.setenv(name, value)

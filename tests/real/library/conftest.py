@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from enmctl.gateway import lookout
 from enmctl.settings import variables
 from enmctl.simulator.esp8266 import SimulatedEsp8266
 from enmctl.simulator.nordic.microbit_application import Habits, friendly_name
@@ -34,6 +35,7 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             monkeypatch.delenv(name, raising=False)
         for name, value in {**QUICK, **made.environment(tmp_path), "ENM_BLUETOOTH_LONG_TIMEOUT": "3"}.items():
             monkeypatch.setenv(name, value)
+        monkeypatch.setattr(lookout, "QUIET", 0.4)
         here = tmp_path / "here"
         here.mkdir()
         monkeypatch.chdir(here)
