@@ -117,6 +117,14 @@ def test_where_the_regions_do_not_allow_it_nothing_is_written(
     assert (board.blocks, board.memory, sent(board)) == ([], Memory(), ["00 01", "00 02"])
 
 
+@pytest.mark.parametrize("version", [0, 2])
+def test_another_version_of_the_service_is_not_spoken(version: int) -> None:
+    board = board_of(answers={"ee": [bytes((0xEE, version, PAIRING))]})
+    verdict, partial = run(board)
+    assert (verdict, board.blocks) == (Verdict.UNFIT, [])
+    assert f"version {version}" in partial.unfit
+
+
 def test_a_board_without_the_service_is_not_touched() -> None:
     board = board_of()
     board.opened = Opened(frozenset(), 20, 3)
