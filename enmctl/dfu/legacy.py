@@ -56,6 +56,8 @@ VERSION_INIT_NEEDED: Final = 5
 VERSION_APPLICATION: Final = 1
 """What an application that can start its bootloader has instead of a bootloader's version."""
 
+KEPT_NOTHING: Final = "starts over: the board has kept nothing of it, as after a power cut or two minutes of silence"
+
 PROVEN_LEAST: Final = 1024 * PACKET
 """Bytes taken without a hole after which a board counts as faster than the link.
 
@@ -148,9 +150,11 @@ class Legacy:
     def _resumed(self) -> Transfer[int | None]:
         """Where to go on: None where the board is to be started anew."""
         accepted = yield from self._received()
-        if accepted == 0:
-            return None
         memory = self._memory
+        if accepted == 0:
+            if memory.begun == "dfu" and memory.sent:
+                yield Tell(Step(Stage.TRANSFERRING, note=KEPT_NOTHING))
+            return None
         if accepted > self._size or not self.may_resume(accepted):
             raise (yield from self._reset(self._why_anew(accepted)))
         self._acknowledged = memory.sent = accepted

@@ -179,6 +179,7 @@ class Partial:
         yield Keep()
         number = yield from self._synchronised()
         total = BLOCK * len(starts)
+        yield Tell(Step(Stage.TRANSFERRING, 0, total, note="sends the user's part alone"))
         for done, at in enumerate(starts):
             yield Tell(Step(Stage.TRANSFERRING, done * BLOCK, total))
             number = yield from self._send_block(at, number)

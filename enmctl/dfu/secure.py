@@ -180,7 +180,7 @@ class Secure:
         """Where to go on, told to whoever watches; within an object only where all of it that is there is right."""
         most, offset, crc = selected
         if not offset or not may_resume:
-            note = "starts over, the board has kept nothing of it" if may_resume and self._memory.sent else ""
+            note = "starts over: the board has kept nothing of it" if may_resume and self._memory.sent else ""
             yield Tell(Step(Stage.TRANSFERRING, 0, self._size, note=note))
             return 0
         is_right = offset <= self._size and crc32(self._data[:offset]) == crc

@@ -52,9 +52,10 @@ REFUSED_TWICE: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What to send to a board, in this order; with ``part``, that alone may do for a board that runs on the same.
+    """What to send to a board, in this order.
 
-    With ``whole`` all is sent in any case, and the part serves only to end what was begun before.
+    ``part`` alone may do for a board that runs on the same, unless it is ``whole`` that all is sent; then it ends a
+    partial flash that was begun before.
     """
 
     payloads: tuple[Payload, ...]
