@@ -324,6 +324,21 @@ def test_a_partial_flash_that_breaks_is_never_given_up_for_a_full_one() -> None:
     assert not board.of(Request)
 
 
+def test_a_board_that_is_heard_in_its_bootloader_amid_a_partial_flash_is_not_sent_all_either() -> None:
+    board = PartialBoard(regions=dict(REGIONS), modes=heard(*[BOOTLOADER] * 9), words=[LinkLostError()] * 99)
+    with pytest.raises(TransferError):
+        partly(board)
+    assert {each.mode for each in board.of(Open)} == {APPLICATION}
+    assert not board.of(Request)
+
+
+def test_one_that_is_heard_there_before_anything_was_written_is() -> None:
+    board = PartialBoard(regions=dict(REGIONS), modes=heard(*[BOOTLOADER] * 9), answers={"00 01": [LinkLostError()]})
+    with pytest.raises(TransferError):
+        partly(board)
+    assert [each.mode for each in board.of(Open)][:2] == [APPLICATION, BOOTLOADER]
+
+
 def test_a_piece_of_this_program_that_does_not_go_on_is_told_and_not_replaced() -> None:
     other = {**REGIONS, 1: (0x18000, REGIONS[2][0], b"changed!")}
     board = PartialBoard(regions=other, memory=Memory(begun="partial", sha256=payload().sha256))
