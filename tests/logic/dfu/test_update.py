@@ -294,8 +294,9 @@ def test_the_part_alone_is_sent_where_that_will_do_and_the_program_asked_what_it
 
 def test_a_program_that_the_board_has_needs_nothing() -> None:
     regions = {**REGIONS, 2: (*REGIONS[2][:2], PART.own_hash or b"")}
-    board = PartialBoard(regions=regions, mode=1)
+    board = PartialBoard(regions=regions, mode=1, memory=Memory(begun="dfu", sha256="other", unended=True))
     assert partly(board) is Proof.VERSION_READ_BACK
+    assert (board.memory, board.kept[-1]) == (Memory(), Memory())
     assert "nothing to send" in board.notes[0]
     assert board.blocks == []
 
