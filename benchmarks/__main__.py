@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import fleet, hook, load, rollout, startup
+from benchmarks import cycles, dfu, fleet, hook, load, rollout, startup
 from benchmarks.figures import Figure, report
 
 
@@ -27,7 +27,9 @@ BENCHMARKS: Mapping[str, Callable[[], list[Figure]]] = {
     "hook": hook.measure,
     "fleet": fleet.measure,
     "load": load.measure,
+    "cycles": cycles.measure,
     "startup": measure_startup,
+    "dfu": dfu.measure,
 }
 
 

@@ -20,6 +20,7 @@ from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.listening import Listening
 from enmctl.gateway.reach import ON_LOOPBACK
 from enmctl.gateway.run import run
+from enmctl.library.reaching import reach_of
 from enmctl.settings import Settings
 
 
@@ -57,4 +58,5 @@ def observe() -> None:
 
 if __name__ == "__main__":
     observe()
-    asyncio.run(run(Settings.from_environment(), reach=ON_LOOPBACK))
+    settings = Settings.from_environment()
+    asyncio.run(run(settings, reach=reach_of(settings) if settings.bluetooth_adapter else ON_LOOPBACK))

@@ -226,7 +226,8 @@ class DiscoveredBoard:
     @property
     def call_name(self) -> str:
         """What people call it by: the name that its LEDs show, else its id, for nothing else is its own."""
-        return self.short_name if "[" in self.name and self.application_id is None else self.local_id
+        is_shown = "[" in self.name and not self.short_name.isdigit()
+        return self.short_name if is_shown else self.local_id
 
 
 @dataclass(frozen=True, slots=True)

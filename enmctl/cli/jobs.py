@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 import typer
 
-from enmctl.cli.progress import Progress, progress
+from enmctl.cli.progress import Progress
 from enmctl.cli.running import client_of_running
 from enmctl.cli.shell import Call
+from enmctl.cli.showing import progress
 from enmctl.cli.wanted import Results, Wanted, read_whole
 from enmctl.errors import BusyError, EnmError, UsageError
 from enmctl.gateway.client import GatewayClient

@@ -5,9 +5,6 @@ Progress is talk and goes to stderr, but for ``--json``: there the events are wh
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -20,8 +17,6 @@ from enmctl.models import Proof, Stage, Step
 SHOWN = 12
 """Characters of a version that a line shows; ``--json`` has it whole."""
 
-BARS_LEAST = 72
-"""Columns that a bar with its words needs; a narrower terminal gets lines."""
 
 TENTH = 10
 """Per cent between two lines of progress on a pipe."""
@@ -126,26 +121,6 @@ class Events(Progress):
         except ReaderGoneError:
             self._is_read = False
             discard_output()
-
-
-def progress(output: Output) -> Progress:
-    """The kind of progress that suits where the output goes."""
-    if output.as_json:
-        return Events(output)
-    if output.quiet:
-        return Progress()
-    if not _takes_bars():
-        return Lines(output)
-    from enmctl.cli.bars import Bars
-
-    return Bars()
-
-
-def _takes_bars() -> bool:
-    """Whether stderr is a terminal on which bars can be drawn, each on a line of its own."""
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        return False
-    return shutil.get_terminal_size().columns >= BARS_LEAST
 
 
 def remark(step: Step) -> str:

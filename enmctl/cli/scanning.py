@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from enmctl.boards.installed import drivers
-from enmctl.cli.claims import claims
-from enmctl.cli.direct import drivers_of
 from enmctl.cli.durations import spell
 from enmctl.cli.shell import Call
 from enmctl.cli.views import BOARD_COLUMNS, SPARE_BOARD_COLUMNS, board_cells, board_fields
 from enmctl.errors import StoreError
-from enmctl.gateway.lookout import Bench, look_around, with_bluetooth
+from enmctl.gateway.claiming import claims
+from enmctl.gateway.lookout import Bench, look_around, usual_span
+from enmctl.library.choosing import drivers_of
+from enmctl.library.radios import radios_of
 from enmctl.models import Device, DiscoveredBoard
 
 Boards = Sequence[DiscoveredBoard]
@@ -63,7 +64,7 @@ async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], f
             devices,
             reach=call.reach,
             simulated_application=call.simulated_application,
-            desired=await claims(call),
+            desired=await claims(settings, call.output.say),
         )
         with _shown(call, devices, search) as show:
 
@@ -71,8 +72,8 @@ async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], f
                 show(boards)
                 return search.count is not None and len({board.place for board in boards}) >= search.count
 
-            async with with_bluetooth(bench):
-                longest = bench.longest if search.seconds is None else search.seconds
+            async with radios_of(bench):
+                longest = usual_span(settings, bench.drivers) if search.seconds is None else search.seconds
                 endless = search.watch and search.seconds is None
                 found = await look_around(bench, None if endless else longest, heard=heard)
             for trouble in bench.trouble:

@@ -14,7 +14,7 @@ STATES = {
     "no-target": "no target yet",
     "on-target": "on target",
     "held": "held by hand",
-    "rolled-back": "rolled back, until its target changes",
+    "rolled-back": "rolled back until its target changes",
     "refused": "waits for another target",
     "retrying": "failed, tried again",
     "behind": "behind",

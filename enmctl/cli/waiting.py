@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
+from enmctl.boards.contract import BoardDriver
 from enmctl.boards.microbit import Microbit, led_columns
 from enmctl.cli.durations import spell
 from enmctl.cli.shell import Call
 from enmctl.cli.wanted import Wanted
 from enmctl.gateway.control import JobKind
-from enmctl.gateway.lookout import Bench
+from enmctl.gateway.lookout import has_bluetooth, usual_span
 from enmctl.models import DiscoveredBoard
 
 PATIENCE: Final = 60.0
@@ -31,28 +32,26 @@ class Waiting:
         call: the command.
         wanted: what it is to do.
         fitting: the board types that its file is for, None where it has none.
-
-    Attributes:
-        bench: what it is listened with, once that is known.
+        drivers: of the boards that it listens for; one that has a radio can be used.
     """
 
-    def __init__(self, call: Call, wanted: Wanted, fitting: Collection[str] | None) -> None:
+    def __init__(
+        self, call: Call, wanted: Wanted, fitting: Collection[str] | None, drivers: Mapping[str, BoardDriver]
+    ) -> None:
         self._call = call
         self._wanted = wanted
+        self._drivers = drivers
         self._may_pair = wanted.kind is JobKind.FLASH and Microbit.board_type in (fitting or ())
         self._has_told = False
-        self.bench: Bench | None = None
 
     @property
     def seconds(self) -> float:
         """For how long to listen at most."""
         if self._wanted.seconds is not None:
             return self._wanted.seconds
-        settings = self._call.settings
-        if self.bench is None:
-            return max(settings.avahi_timeout, settings.bluetooth_long_timeout)
-        may_come = self._may_pair and not self._wanted.all_boards and self.bench.has_bluetooth
-        return max(self.bench.longest, PATIENCE) if may_come and self._is_seen else self.bench.longest
+        usual = usual_span(self._call.settings, self._drivers)
+        is_waited_for = self._may_pair and not self._wanted.all_boards and self._is_seen
+        return max(usual, PATIENCE) if is_waited_for and has_bluetooth(self._drivers) else usual
 
     @property
     def _is_seen(self) -> bool:

@@ -213,15 +213,3 @@ async def _stop_asked() -> None:
         with contextlib.suppress(NotImplementedError):  # Windows: there Ctrl-C raises KeyboardInterrupt by itself
             loop.add_signal_handler(number, stop.set)
     await stop.wait()
-
-
-def reach_into(adapter: str) -> Reach:
-    """This machine's own network, and the air of the simulator that an adapter's name tells.
-
-    Raises:
-        RadioError: simulated Bluetooth is not installed.
-    """
-    from enmctl.radio.bluetooth import BluetoothRadio
-    from enmctl.simulator.bluetooth.channel import virtual_radio
-
-    return Reach(loopback_only=True, open_bluetooth=lambda settings: BluetoothRadio(settings, virtual_radio(adapter)))

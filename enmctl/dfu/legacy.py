@@ -253,7 +253,8 @@ class Legacy:
             pace.took(room)
             for at in range(sent, min(sent + room, size), PACKET):
                 yield Write(LEGACY_PACKET, data[at : at + PACKET])
-            sent = memory.sent = min(sent + room, size)
+                memory.sent = min(at + PACKET, size)
+            sent = memory.sent
             yield from self._listen(0, overdue=False)
             if not self.checks and memory.pace is None and self._clock() >= proof_due and sent < size:
                 yield from self._prove()

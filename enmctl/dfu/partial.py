@@ -160,15 +160,17 @@ class Partial:
             return "the board's program is built on another version of the runtime"
         if user.start != part.address:
             return "the program begins at another place than the one on the board"
+        if part.address + len(part.data.rstrip(UNUSED[:1])) > user.end:
+            return "the program is larger than the place that the board has for it"
         if part.own_hash is not None and not any(user.hash):
             return "the board does not tell which program it has"
         return ""
 
     def _send(self, user: RegionInfo) -> Transfer[None]:
         part = self._part
-        end = min(len(part.data), user.end - part.address) // BLOCK * BLOCK
+        end = min(len(part.data), -(-(user.end - part.address) // BLOCK) * BLOCK)
         starts = [at for at in range(0, end, BLOCK) if self._counts(at)]
-        self._memory.sha256, self._memory.begun = self._sha256, "partial"
+        self._memory.sha256, self._memory.begun, self._memory.unended = self._sha256, "partial", True
         yield Keep()
         number = yield from self._synchronised()
         total = BLOCK * len(starts)

@@ -60,8 +60,11 @@ async def find_target(crew: Crew, job: Job) -> Target:
     except UnknownError:
         board = _heard_as(crew, job.board) or _at_address(crew, job.board) or await _over_bluetooth(crew, job)
         if board is None:
-            raise
-        return Target(board, crew.drivers[board.board_type], None, _config_for(crew, board))
+            raise UnknownError(
+                f"no device is called {job.board!r}, and no such board is heard",
+                remedy="enmctl scan shows which are there",
+            ) from None
+        return _target_at(crew, board, devices)
     if device.key is None:
         raise UnknownError(
             f"no board is known to be device {device.uuid[:8]}", remedy="power its board and wait until it is found"
@@ -75,6 +78,13 @@ async def find_target(crew: Crew, job: Job) -> Target:
         )
     located = _alone(here)
     return Target(located, crew.drivers[located.board_type], device, crew.config_of(device))
+
+
+def _target_at(crew: Crew, board: DiscoveredBoard, devices: Sequence[Device]) -> Target:
+    """A board that was named otherwise than its device is."""
+    device = next((device for device in devices if device.key == board.key), None)
+    config = _config_for(crew, board) if device is None else crew.config_of(device)
+    return Target(board, crew.drivers[board.board_type], device, config)
 
 
 def _heard_as(crew: Crew, word: str) -> DiscoveredBoard | None:
@@ -98,7 +108,8 @@ def _alone(here: Seen) -> DiscoveredBoard:
 
 
 def _at_address(crew: Crew, word: str) -> DiscoveredBoard | None:
-    drivers = (driver for driver in crew.drivers.values() if driver.radio is Radio.WIFI)
+    """The board at an address on the network; one on the air must be heard, for its address tells no type."""
+    drivers = [driver for driver in crew.drivers.values() if driver.radio is Radio.WIFI]
     board = next((board for driver in drivers if (board := driver.at_address(word))), None)
     if board is not None and crew.reach.loopback_only:
         refuse_unless_simulated(board, word)

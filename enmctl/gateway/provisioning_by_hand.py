@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 
 from enmctl.boards.installed import board_types, drivers
-from enmctl.errors import RadioError, UnknownError
+from enmctl.errors import UnknownError
 from enmctl.gateway.assembly import assembled
 from enmctl.gateway.control import Job, JobKind
 from enmctl.gateway.gateway import Gateway
@@ -19,8 +18,6 @@ from enmctl.gateway.steward import Steward
 from enmctl.models import Step
 from enmctl.settings import Settings
 from enmctl.sources.installed import open_source
-
-LOG = logging.getLogger(__name__)
 
 Provision = Callable[[str, float], AsyncGenerator[Step, None]]
 """Makes a device of the board that a word names, listening for it so many seconds."""
@@ -38,8 +35,8 @@ async def provisioner(settings: Settings, *, reach: Reach = OUTSIDE) -> AsyncGen
         source = open_source(settings, board_types())
         async with assembled(settings, source, drivers(settings), reach=reach) as gateway:
             await gateway.relist()
-            await _listen(gateway)
             gateway.crew.gate.open()
+            await gateway.begin_to_hear()
             steward = Steward(gateway)
 
             async def provision(word: str, seconds: float) -> AsyncGenerator[Step, None]:
@@ -50,22 +47,6 @@ async def provisioner(settings: Settings, *, reach: Reach = OUTSIDE) -> AsyncGen
                         yield step
 
             yield provision
-
-
-async def _listen(gateway: Gateway) -> None:
-    """Open the radios that reach the applications' boards; one that cannot be used is told where there is no other.
-
-    Raises:
-        RadioError: there is no other.
-    """
-    crew = gateway.crew
-    types = {application.board_type for application in crew.desired.applications.values()}
-    try:
-        await crew.discovery.start(crew.discovery.wanted(types))
-    except RadioError as error:
-        if not crew.discovery.open_radios:
-            raise
-        LOG.warning("not all radios are listened on: %s", error)
 
 
 async def _heard(gateway: Gateway, job: Job, seconds: float) -> None:

@@ -8,9 +8,10 @@ BlueZ's interfaces are described in its ``doc/org.bluez.Adapter.rst``, ``org.blu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +20,7 @@ from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.auth import AuthExternal
 
+from enmctl.radio.bluetooth import attaching
 from enmctl.radio.bluetooth.backend import Passkey
 from enmctl.radio.bluetooth.translation import BLUEZ, GONE, translated
 
@@ -36,6 +38,16 @@ MANAGER_PATH = "/org/bluez"
 AGENT_PATH = "/enmctl/agent"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
+
+DBUS = "org.freedesktop.DBus"
+DBUS_PATH = "/org/freedesktop/DBus"
+
+WATCHED = (
+    f"type='signal',sender='{DBUS}',interface='{DBUS}',member='NameOwnerChanged',arg0='{SERVICE}'",
+    f"type='signal',sender='{SERVICE}',interface='{OBJECT_MANAGER}'",
+    f"type='signal',sender='{SERVICE}',interface='{PROPERTIES}',arg0='{ADAPTER}'",
+)
+"""The signals that tell of bluetoothd and its adapters."""
 
 KEYBOARD_AND_DISPLAY = "KeyboardDisplay"
 """What the agent says of this machine; a board without digits then still pairs without any."""
@@ -66,15 +78,18 @@ class BluezBackend:
 
     Args:
         adapter: like hci0; "" for all there are, where it is about a device, and else for the first that is on.
+        device_type: the machine's, see ``attaching``.
     """
 
     scanner: type[BaseBleakScanner] | None = None
     client: type[BaseBleakClient] | None = None
 
-    def __init__(self, adapter: str) -> None:
+    def __init__(self, adapter: str, device_type: str = "") -> None:
         self._adapter = adapter
+        self._device_type = device_type
         self._bus: MessageBus | None = None
         self._opening = asyncio.Lock()
+        self._changed: Callable[[], None] | None = None
 
     async def close(self) -> None:
         """See Backend."""
@@ -82,6 +97,23 @@ class BluezBackend:
         if bus is not None:
             bus.disconnect()
             await asyncio.gather(bus.wait_for_disconnect(), return_exceptions=True)  # type: ignore[no-untyped-call]
+
+    async def prepare(self) -> None:
+        """See Backend."""
+        if attaching.is_needed(self._device_type):
+            await attaching.attach()
+            await self._until_powered()
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """See Backend: bluetoothd ends or is started, and adapters are plugged, switched or blocked."""
+        async with self._opening:
+            self._changed = changed
+            if self._bus is not None:
+                await self._subscribe(self._bus)
+        try:
+            await self._opened()
+        except Exception as error:
+            raise translated(error, "bluetoothd") from error
 
     async def forget(self, address: str) -> bool:
         """See Backend: RemoveDevice, which also drops the services that bluetoothd has in memory, and the bond."""
@@ -125,9 +157,19 @@ class BluezBackend:
         await self._set_power(path, on=False)
         await self._set_power(path, on=True)
         async with asyncio.timeout(CALL_TIMEOUT):
-            while not (await self._objects()).get(path, {}).get(ADAPTER, {}).get("Powered"):  # noqa: ASYNC110
-                await asyncio.sleep(POWER_INTERVAL)  # bluetoothd answers a Set before the controller is up
+            while not await self._is_powered(path):  # noqa: ASYNC110 - bluetoothd answers before the controller is up
+                await asyncio.sleep(POWER_INTERVAL)
         return True
+
+    async def _is_powered(self, path: str) -> bool:
+        return bool((await self._objects()).get(path, {}).get(ADAPTER, {}).get("Powered"))
+
+    async def _until_powered(self) -> None:
+        """Give bluetoothd the time to take up an adapter that has just come; the scan says where it does not."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CALL_TIMEOUT):
+                while (path := await self._adapter_path()) is None or not await self._is_powered(path):  # noqa: ASYNC110
+                    await asyncio.sleep(POWER_INTERVAL)
 
     async def _set_power(self, path: str, *, on: bool) -> None:
         await self._call(path, PROPERTIES, "Set", "ssv", [ADAPTER, "Powered", Variant("b", on)])
@@ -211,7 +253,23 @@ class BluezBackend:
         async with self._opening:
             if self._bus is None or not self._bus.connected:
                 self._bus = await _connected_bus()
+                if self._changed is not None:
+                    await self._subscribe(self._bus)
             return self._bus
+
+    async def _subscribe(self, bus: MessageBus) -> None:
+        bus.add_message_handler(self._on_signal)
+        for rule in WATCHED:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                await bus.call(
+                    Message(
+                        destination=DBUS, path=DBUS_PATH, interface=DBUS, member="AddMatch", signature="s", body=[rule]
+                    )
+                )
+
+    def _on_signal(self, message: Message) -> None:
+        if message.message_type is MessageType.SIGNAL and self._changed is not None and _is_of_adapter(message):
+            self._changed()
 
 
 class _Agent:
@@ -281,6 +339,18 @@ async def _connected_bus() -> MessageBus:
         bus.disconnect()
         raise
     return bus
+
+
+def _is_of_adapter(message: Message) -> bool:
+    """Whether a signal tells that bluetoothd or an adapter came, went, or was switched."""
+    match message.member, message.body:
+        case "NameOwnerChanged", [name, *_]:
+            return bool(name == SERVICE)
+        case (("InterfacesAdded" | "InterfacesRemoved"), [_, interfaces]):
+            return ADAPTER in interfaces
+        case "PropertiesChanged", [interface, changed, *_]:
+            return bool(interface == ADAPTER and "Powered" in changed)
+    return False
 
 
 def _subject(path: str) -> str:

@@ -45,6 +45,7 @@ OTHER: dict[str, tuple[str, object]] = {
     "provision_settle": ("1", 1.0),
     "report_interval": ("60", 60.0),
     "wifi_concurrency": ("8", 8),
+    "device_type": ("raspberrypi3-64", "raspberrypi3-64"),
     "bluetooth_adapter": ("simulated:127.0.0.1:40001", "simulated:127.0.0.1:40001"),
     "bluetooth_concurrency": ("3", 3),
     "bluetooth_scan_while_connected": ("off", False),

@@ -69,13 +69,14 @@ def is_advert(before: Properties, now: Properties) -> bool:
     """Whether a change of a device's properties in BlueZ comes of an advertisement.
 
     bleak reports every change: that a board was disconnected looks like a word of the board, with the old name.
-    BlueZ forgets the signal strength when a scan ends, and has none of a board that it has not heard since.
+    BlueZ forgets the signal strength when a scan ends, and has none of a board that it has not heard since. Of one that
+    says the same at the same strength it reports that strength all the same: a change of nothing at all.
     """
     if not now:
         return True
     if now.get("Connected") or "RSSI" not in now:
         return False
-    return not before or any(before.get(name) != now.get(name) for name in ADVERTISED)
+    return now == before or any(before.get(name) != now.get(name) for name in ADVERTISED)
 
 
 def printable(text: str) -> str:

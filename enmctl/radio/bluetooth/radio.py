@@ -24,10 +24,11 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from enmctl.errors import EnmError, RadioError
 from enmctl.radio.bluetooth.advert import Advert
-from enmctl.radio.bluetooth.backend import SIMULATED, Backend, platform_backend, quiet_bleak
+from enmctl.radio.bluetooth.backend import SIMULATED, Backend, quiet_bleak
 from enmctl.radio.bluetooth.connection import Connection
 from enmctl.radio.bluetooth.errors import BondLostError, LinkLostError, NotHeardError, PairingError
 from enmctl.radio.bluetooth.scanning import Listener, Scan
+from enmctl.radio.bluetooth.this_machine import platform_backend
 
 if TYPE_CHECKING:
     from enmctl.settings import Settings
@@ -73,8 +74,11 @@ class BluetoothRadio:
     async def __aenter__(self) -> Self:
         quiet_bleak()
         try:
+            await self._backend.prepare()
             await self._scan.open()
+            await self._backend.watch(self._scan.doubt)
         except BaseException:
+            await self._scan.close()
             await self._backend.close()
             raise
         return self

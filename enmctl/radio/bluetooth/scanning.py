@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from enmctl.errors import EnmError, RadioError
-from enmctl.radio.bluetooth.advert import ADVERTISED, Advert, Properties, advert_of, bluez_properties, is_advert
+from enmctl.radio.bluetooth.advert import Advert, Properties, advert_of, bluez_properties, is_advert
 from enmctl.radio.bluetooth.backend import Backend
 from enmctl.radio.bluetooth.errors import NoAnswerError
 from enmctl.radio.bluetooth.translation import translated
@@ -90,6 +90,7 @@ class Scan:
         self._keeper: asyncio.Task[None] | None = None
         self._is_open = False
         self._wake = asyncio.Event()
+        self._doubt = asyncio.Event()
         self._listeners: dict[object, Listener] = {}
         self._patient: set[Patience] = set()
         self._holding_off = 0
@@ -194,6 +195,11 @@ class Scan:
         self._heard.pop(address, None)
         self._properties.pop(address, None)
 
+    def doubt(self) -> None:
+        """Begin anew at once: the adapter may have come, gone, or been switched."""
+        self._doubt.set()
+        self._wake.set()
+
     def _hold_off(self) -> None:
         self._holding_off += 1
         for patience in self._patient:
@@ -222,17 +228,24 @@ class Scan:
             self._wake.clear()
             try:
                 async with self._lock:
-                    if self._is_silent():
+                    if self._is_silent() or self._doubt.is_set():
+                        self._doubt.clear()
                         await self._stop()
                     if self._is_due:
                         await self._start()
             except EnmError as error:
                 self._complain(error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                pause = FIRST_PAUSE if await self._rest(pause) else min(2 * pause, LONGEST_PAUSE)
                 self._wake.set()
             else:
                 pause = FIRST_PAUSE
+
+    async def _rest(self, seconds: float) -> bool:
+        """Wait, though no longer than until something has changed; whether it has."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._doubt.wait()
+        return self._doubt.is_set()
 
     def _is_silent(self) -> bool:
         return self.is_running and asyncio.get_running_loop().time() - self._last_word >= SILENCE
@@ -285,7 +298,7 @@ class Scan:
         properties = bluez_properties(data)
         is_word = is_advert(self._properties.get(device.address, {}), properties)
         if properties:
-            _remember(self._properties, device.address, {name: properties.get(name) for name in ADVERTISED})
+            _remember(self._properties, device.address, dict(properties))
         if not is_word:
             return
         self._last_word = loop.time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from enmctl.radio.bluetooth.backend import Passkey
@@ -47,6 +48,13 @@ class VirtualRadio:
     async def close(self) -> None:
         """See Backend."""
         await self._central.close()
+
+    async def prepare(self) -> None:
+        """See Backend: it is there."""
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """See Backend: it is never switched."""
+        del changed
 
     async def forget(self, address: str) -> bool:
         """See Backend."""

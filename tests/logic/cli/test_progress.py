@@ -10,7 +10,8 @@ import pytest
 
 from enmctl.cli.bars import Bars
 from enmctl.cli.output import Output
-from enmctl.cli.progress import Events, Lines, Progress, progress
+from enmctl.cli.progress import Events, Lines, Progress
+from enmctl.cli.showing import progress
 from enmctl.errors import RefusedError
 from enmctl.models import Proof, Stage, Step
 

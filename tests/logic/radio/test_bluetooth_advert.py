@@ -62,7 +62,7 @@ def test_only_bluez_has_properties() -> None:
         pytest.param(HEARD, {**HEARD, "RSSI": -61}, True, id="stronger or weaker"),
         pytest.param(HEARD, {**HEARD, "Name": "other"}, True, id="another name"),
         pytest.param(HEARD, {**HEARD, "ServicesResolved": True}, False, id="a change that is not of the air"),
-        pytest.param(HEARD, HEARD, False, id="no change"),
+        pytest.param(HEARD, HEARD, True, id="the same at the same strength"),
         pytest.param({}, {**HEARD, "Connected": True}, False, id="connected"),
         pytest.param({}, {"Connected": False, "Name": "DfuTarg"}, False, id="not heard in this scan"),
     ],

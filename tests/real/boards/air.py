@@ -148,7 +148,7 @@ class Room:
         return board
 
     def _stands_for(self, advert: Advert, living: LivingBoard) -> bool:
-        """Whether a board advertises, perhaps at its bootloader's address; its name tells where that is hidden."""
+        """Whether a board advertises, perhaps at its bootloader's address; a hidden one is told by its name."""
         own = living.local_id
         if not ADDRESS.fullmatch(advert.address):
             return bool(advert.name == living.describe()["advertised"])

@@ -107,6 +107,8 @@ def test_status_tells_how_the_gateway_stands(
         "problem": None,
     }
     assert facts["database"] == str(place / "database" / "enm.db")
+    elsewhere = document(enmctl("status", "--json", env={"ENM_ASSETS_DIRECTORY": "/elsewhere"}))
+    assert elsewhere["assets_directory"] == str(place / "assets"), "the gateway's own"
     assert facts["update_lock"] is None
     assert facts["devices"]["total"] == 3
     assert facts["problems"] == []

@@ -61,6 +61,7 @@ ELSEWHERE = {
     "bluetooth_short_timeout": "tests/real/radio/test_bluetooth_connection.py",
     "bluetooth_long_timeout": "tests/real/radio/test_bluetooth_radio.py",
     "bluetooth_power_cycle_after": "tests/real/radio/test_bluetooth_radio.py",
+    "device_type": "tests/real/radio/test_attaching.py",
     "bluetooth_adapter": "tests/real/simulator/bluetooth/visitor.py",
     "bluetooth_concurrency": "tests/real/gateway/test_bluetooth_settings.py",
     "bluetooth_gone_after": "tests/real/gateway/test_bluetooth_settings.py",

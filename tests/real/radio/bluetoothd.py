@@ -103,6 +103,19 @@ class FakeBluetoothd:
         }
         self.objects[ADAPTER_PATH] = {ADAPTER: properties}
 
+    def switch(self, *, on: bool) -> None:
+        """The adapter is switched off or on by somebody else."""
+        self._change(ADAPTER_PATH, ADAPTER, Powered=Variant("b", on))
+
+    def pull(self) -> None:
+        """The adapter is gone."""
+        self._remove(ADAPTER_PATH)
+
+    def plug(self) -> None:
+        """There is an adapter again."""
+        self.add_adapter()
+        self._add(ADAPTER_PATH, ADAPTER, self.objects[ADAPTER_PATH][ADAPTER])
+
     def add_device(self, device: FakeDevice, *, known: bool = False, connected: bool = False) -> FakeDevice:
         """Put a device in reach; ``known`` ones bluetoothd has an object of already."""
         self.devices[device.path] = device

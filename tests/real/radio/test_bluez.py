@@ -224,6 +224,29 @@ async def test_an_adapter_that_is_off_or_missing_is_told(daemon: FakeBluetoothd)
         assert caught.value.remedy
 
 
+@pytest.mark.parametrize("befalls", ["switched", "pulled"])
+async def test_an_adapter_that_goes_is_noticed_at_once_said_once_and_used_again(
+    daemon: FakeBluetoothd, radio: BluetoothRadio, caplog: pytest.LogCaptureFixture, befalls: str
+) -> None:
+    device = daemon.add_device(FakeDevice())
+    radio.listen(lambda _: None)
+    await until(lambda: radio.is_listening)
+    if befalls == "switched":
+        daemon.switch(on=False)
+    else:
+        daemon.pull()
+    await until(lambda: radio.trouble is not None)
+    assert not radio.is_listening
+    if befalls == "switched":
+        daemon.switch(on=True)
+    else:
+        daemon.plug()
+    await until(lambda: radio.is_listening)
+    assert await radio.heard(at(device.address), LIMIT)
+    assert radio.trouble is None
+    assert caplog.text.count("cannot be looked for over Bluetooth") == 1
+
+
 async def test_the_adapter_is_switched_off_and_on_again(daemon: FakeBluetoothd) -> None:
     daemon.add_device(FakeDevice(failures=[AnswerError("Failed", "Software caused connection abort")] * 2))
     daemon.stays_off = 1

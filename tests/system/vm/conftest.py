@@ -9,6 +9,11 @@ import subprocess
 
 import pytest
 
+from tests.system.vm.daemons import LOGS
+
+LOG_END = 6000
+"""So many characters of each log are shown."""
+
 INSIDE = "ENM_IN_VM" in os.environ
 
 collect_ignore = [] if INSIDE else ["hotspot", "bluetooth"]
@@ -42,7 +47,11 @@ def _version(*words: str) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Show what the machine said, also of a run in which all went well."""
+    """Show what the machine said, also where all went well; inside, what its daemons said where something failed."""
+    if INSIDE and terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", []):
+        for log in sorted(LOGS.glob("*.log")):
+            terminalreporter.section(log.name)
+            terminalreporter.write_line(log.read_text(encoding="utf-8", errors="replace")[-LOG_END:])
     for text in config.stash[TOLD]:
         terminalreporter.section("in the virtual machine")
         terminalreporter.write_line(text)

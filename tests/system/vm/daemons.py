@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType, TracebackType
+from typing import NamedTuple, Self
 
 from enmctl.radio.hotspot.network_manager import SERVICE
 from enmctl.radio.system_bus import SystemBus
@@ -68,28 +70,72 @@ async def until(holds: Callable[[], Awaitable[bool]], within: float = WITHIN) ->
             await asyncio.sleep(LOOK_AGAIN)
 
 
-@asynccontextmanager
-async def daemon(*words: str | Path, log: str) -> AsyncGenerator[asyncio.subprocess.Process]:
-    """A daemon in the foreground, which is killed at the end; what it says is added to a file."""
-    with (LOGS / log).open("ab") as file:
-        process = await asyncio.create_subprocess_exec(
-            *map(str, words), stdin=asyncio.subprocess.DEVNULL, stdout=file, stderr=file
-        )
-    try:
-        yield process
-    finally:
+class Daemon:
+    """A daemon in the foreground, for as long as the context lasts, or from ``start`` to ``end``.
+
+    Args:
+        words: its command.
+        log: the file that is added to by what it says.
+        ready: whether it does its work; one that has started is waited for.
+        environment: variables beside those of this program.
+    """
+
+    def __init__(
+        self,
+        *words: str | Path,
+        log: str,
+        ready: Callable[[], Awaitable[bool]] | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.log = LOGS / log
+        self._words = words
+        self._ready = ready
+        self._environment = environment
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.end(signal.SIGKILL)
+
+    async def start(self) -> None:
+        """Start it, and wait until it is ready."""
+        with self.log.open("ab") as file:
+            self._process = await asyncio.create_subprocess_exec(
+                *map(str, self._words),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                env={**os.environ, **self._environment},
+            )
+        if self._ready is not None:
+            await until(self._ready)
+
+    async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Have it end, if it runs; how it did."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
         if process.returncode is None:
-            process.kill()
-        await process.wait()
+            process.send_signal(how)
+        async with asyncio.timeout(WITHIN):
+            return await process.wait()
+
+    @property
+    def said(self) -> str:
+        """All that it said."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
 
 
-@asynccontextmanager
-async def network_manager() -> AsyncGenerator[asyncio.subprocess.Process]:
-    """NetworkManager, on the bus and started."""
-    Path("/etc/NetworkManager/NetworkManager.conf").write_text(NETWORK_MANAGER)  # noqa: ASYNC240 - a few bytes
-    async with daemon("NetworkManager", "--no-daemon", log="NetworkManager.log") as process:
-        await until(lambda: is_on_the_bus(SERVICE))
-        yield process
+def network_manager() -> Daemon:
+    """NetworkManager, not started yet."""
+    Path("/etc/NetworkManager/NetworkManager.conf").write_text(NETWORK_MANAGER)
+    words = ("NetworkManager", "--no-daemon")
+    return Daemon(*words, log="NetworkManager.log", ready=lambda: is_on_the_bus(SERVICE))
 
 
 async def is_on_the_bus(name: str) -> bool:

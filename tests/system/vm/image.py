@@ -48,8 +48,8 @@ PACKAGES = [
 ]
 """Debian packages of the guest: what runs in it, and what its tests look with."""
 
-BESIDE_OURS = ("bumble>=0.0.236,<0.1",)
-"""Python packages beside enmctl's own: the virtual Bluetooth controller."""
+EXTRAS = ("signatures", "simulator", "test")
+"""Those of enmctl's extras whose packages the guest gets."""
 
 MODULES = [
     "arch",
@@ -85,8 +85,15 @@ LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr
 SPARE = 150
 """MiB that are free on the disk, beside a quarter of what is on it."""
 
+STEP_LIMIT = 240.0
+"""Seconds for each step of building; the longest, with a near mirror, takes one or two minutes."""
+
 USER = "somebody:x:1000:1000::/home/somebody:/bin/sh"
 """An account without any rights."""
+
+
+class CannotBuildError(Exception):
+    """A step of building failed, in words: no network, or too few rights."""
 
 
 def cache() -> Path:
@@ -102,7 +109,8 @@ def python_packages() -> list[str]:
     with (CHECKOUT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)["project"]
     extras = project["optional-dependencies"]
-    return sorted({*project["dependencies"], *extras["simulator"], *extras["test"], *BESIDE_OURS})
+    wanted = (*project["dependencies"], *(name for extra in EXTRAS for name in extras[extra]))
+    return sorted({name for name in wanted if not name.startswith(f"{project['name']}[")})
 
 
 def digest() -> str:
@@ -135,6 +143,7 @@ def _alone() -> Iterator[None]:
 
 
 def _build(place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     root = place / "root"
     _make_root(root)
@@ -262,9 +271,14 @@ def _guest_files() -> Sequence[Path]:
 
 
 def _run(*command: str | Path) -> str:
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            [str(word) for word in command], capture_output=True, text=True, check=False, timeout=STEP_LIMIT
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CannotBuildError(str(error)) from error
     if done.returncode:
-        raise SystemExit(f"{command[0]} failed ({done.returncode}): {done.stderr.strip()[-2000:]}")
+        raise CannotBuildError(f"{command[0]} failed ({done.returncode}): {done.stderr.strip()[-2000:]}")
     return done.stdout
 
 

@@ -1,45 +1,48 @@
-"""A virtual Bluetooth adapter for the real bluetoothd: a controller in this process behind the kernel's ``hci_vhci``.
-
-``python -m tests.system.vm.bluetooth.controller`` keeps it up until it is told to end. What is on ``link`` is in
-the air around it.
-"""
+"""A virtual Bluetooth adapter for the real bluetoothd: a controller on simulated air behind ``hci_vhci``."""
 
 from __future__ import annotations
 
-import asyncio
-import signal
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Final
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Final, Self
 
-from bumble.controller import Controller
-from bumble.hci import LeFeatureMask
-from bumble.link import LocalLink
 from bumble.transport import open_transport
+
+from enmctl.simulator.bluetooth.air import Air
+from enmctl.simulator.bluetooth.controller import AirController
+from tests.system.vm.daemons import must
 
 ADDRESS: Final = "C0:FF:EE:00:00:01"
 
-NOT_SIMULATED: Final = LeFeatureMask.LL_PRIVACY | LeFeatureMask.LE_EXTENDED_ADVERTISING
-"""What the controller says of itself and does not do; the kernel would use it."""
 
+class Adapter:
+    """An adapter of this machine, which can be plugged in and out; out at the end of the context.
 
-@asynccontextmanager
-async def adapter(link: LocalLink) -> AsyncGenerator[Controller]:
-    """An adapter of this machine, on a link that simulated boards share."""
-    async with await open_transport("vhci") as transport:
-        controller = Controller(
-            "adapter", host_source=transport.source, host_sink=transport.sink, link=link, public_address=ADDRESS
-        )
-        controller.le_features &= ~NOT_SIMULATED
-        yield controller
+    Args:
+        air: what it hears.
+    """
 
+    def __init__(self, air: Air) -> None:
+        self._air = air
+        self._stack = AsyncExitStack()
 
-async def main() -> None:
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with adapter(LocalLink()):  # type: ignore[no-untyped-call]
-        await stop.wait()
+    async def __aenter__(self) -> Self:
+        await must("modprobe", "hci_vhci")
+        await self.plug_in()
+        return self
 
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.unplug()
 
-if __name__ == "__main__":
-    asyncio.run(main())
+    async def plug_in(self) -> None:
+        """Have the kernel see it."""
+        transport = await self._stack.enter_async_context(await open_transport("vhci"))
+        controller = AirController(self._air, "adapter", host=transport.sink, public_address=ADDRESS)
+        transport.source.set_packet_sink(controller)
+        self._stack.callback(controller.leave)
+
+    async def unplug(self) -> None:
+        """Take it away, as by pulling a USB dongle."""
+        await self._stack.aclose()

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.system.vm.daemons import LOGS, daemon, must, run, until
+from tests.system.vm.daemons import LOGS, Daemon, must, run, until
 
 NAMESPACE: Final = "station"
 CONTROL: Final = "/run/wpa-station"
@@ -48,7 +48,7 @@ class Station:
         network = f'ssid="{ssid}"\n psk="{password}"\n scan_freq=2412 2437 2462'
         settings.write_text(f"ctrl_interface={CONTROL}\nnetwork={{\n {network}\n}}\n")
         words = inside("wpa_supplicant", "-i", self.interface, "-c", settings, "-D", "nl80211")
-        async with daemon(*words, log="station.log"):
+        async with Daemon(*words, log="station.log"):
             yield
 
     async def is_in(self) -> bool:
