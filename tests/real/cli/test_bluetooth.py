@@ -28,7 +28,7 @@ from enmctl.store import Store
 from tests.real.boards.air import DK, QUICK, QUICK_AIR, dk_image, image, made_quick, package_file, program_file
 from tests.real.cli.outside import QUICK as QUICK_SETTINGS
 from tests.real.cli.outside import WITHIN, Outside, outside
-from tests.real.cli.rig import Run, lines, whole_environment
+from tests.real.cli.rig import Run, document, lines, whole_environment
 from tests.real.cli.test_script import Screen, posix
 from tests.real.radio.waiting import until
 
@@ -182,7 +182,9 @@ def test_ctrl_c_says_what_the_board_is_left_with_and_the_same_file_goes_on(
     assert last["stage"] == "stopped"
     assert last["note"] == "it waits in its bootloader; flash the same file again to go on"
     assert living.board.mode == "bootloader"
-    result = enmctl("flash", file, living.local_id)
+    (waiting,) = document(enmctl("scan", "--count", "1", "--board", "microbit", "--json"))
+    assert (waiting["mode"], waiting["name"]) == ("bootloader", "DfuTarg [zuziv]")
+    result = enmctl("flash", file, "zuziv")
     assert result.exit_code == 0, result.stderr
     assert re.search("goes on at|starts over: it has", result.stderr), result.stderr
     assert living.board.holds(image("microbit-v1", size=LARGE))
