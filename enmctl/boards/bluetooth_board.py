@@ -138,6 +138,9 @@ class BluetoothBoard:
             memory.forget()
             yield Step(Stage.CHECKING, note="begins anew, as it was told to")
 
+        if board.mode is BoardMode.APPLICATION:
+            memory.name = board.short_name
+
         def choose(opened: Opened) -> Choice:
             return self.choice(board, opened, firmware, config)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from enmctl.boards.installed import drivers
@@ -15,6 +15,7 @@ from enmctl.cli.views import BOARD_COLUMNS, SPARE_BOARD_COLUMNS, board_cells, bo
 from enmctl.errors import StoreError
 from enmctl.gateway.claiming import claims
 from enmctl.gateway.lookout import Bench, look_around, usual_span
+from enmctl.gateway.memories import names_of_begun
 from enmctl.library.choosing import drivers_of
 from enmctl.library.radios import radios_of
 from enmctl.models import Device, DiscoveredBoard
@@ -64,6 +65,7 @@ async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], f
             devices,
             reach=call.reach,
             simulated_application=call.simulated_application,
+            begun=await asyncio.to_thread(_names_of_begun, call),
             desired=await claims(settings, call.output.say),
         )
         with _shown(call, devices, search) as show:
@@ -90,6 +92,13 @@ def _known_devices(call: Call) -> Sequence[Device]:
     except StoreError as error:
         call.output.say(f"which boards are devices is not known: {error.message}")
         return ()
+
+
+def _names_of_begun(call: Call) -> Mapping[str, str]:
+    """What the boards are called that wait for the rest of a program; none likewise."""
+    with suppress(StoreError):
+        return names_of_begun(call.settings.database)
+    return {}
 
 
 def _device_of(board: DiscoveredBoard, devices: Sequence[Device]) -> Device | None:

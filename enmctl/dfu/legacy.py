@@ -389,6 +389,7 @@ class Legacy:
 
     def _reset(self, why: str, *, refused: bool = False) -> Transfer[StartOverError]:
         """Reset the board, which forgets all that it was sent, and bring the error to raise."""
+        self._memory.sent = self._memory.proven = 0
         yield Keep()
         try:
             yield Request(LEGACY_CONTROL, bytes([Op.RESET]))

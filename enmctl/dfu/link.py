@@ -192,7 +192,7 @@ class Memory:
     nothing, "dfu", or "partial". ``validated`` says that the board has verified all of it, ``activated`` that it took
     the order to start it. ``old_protocol`` marks a bootloader from before SDK 6.1. ``unended`` says that a partial
     flash was begun on the board and none came to its end since: until one does, the board may start in its pairing
-    mode, whatever else it is sent.
+    mode, whatever else it is sent. ``name`` is what people call the board, which its bootloader does not tell.
     """
 
     sha256: str = ""
@@ -206,9 +206,10 @@ class Memory:
     activated: bool = False
     old_protocol: bool = False
     unended: bool = False
+    name: str = ""
 
     def forget(self) -> None:
         """Nothing is under way any more; what is known of the board itself stays."""
-        self.sha256 = self.begun = ""
+        self.sha256 = self.begun = self.name = ""
         self.tainted = self.validated = self.activated = False
         self.size = self.sent = self.proven = 0

@@ -14,7 +14,7 @@ from enmctl.boards.contract import BoardDriver
 from enmctl.errors import RadioError
 from enmctl.gateway.claiming import claimed
 from enmctl.gateway.reach import OUTSIDE, Reach
-from enmctl.models import Desired, Device, DiscoveredBoard, Radio
+from enmctl.models import BoardMode, Desired, Device, DiscoveredBoard, Radio
 from enmctl.radio.mdns import MdnsBrowser, MdnsService
 from enmctl.settings import Settings
 from enmctl.store import StoreThread
@@ -42,7 +42,8 @@ class Bench:
     ``simulated_application`` nothing but loopback is listened on, and boards of others' applications are not seen on
     the network. ``desired`` tells whose a board is, where its source says so itself. ``nothing_yet`` is called once
     where what is looked for is not heard for a while. ``fitting`` are the board types that what is to be sent is for,
-    None where nothing is.
+    None where nothing is. ``begun`` tells by their addresses what the boards are called that wait for the rest of a
+    program.
     """
 
     settings: Settings
@@ -55,6 +56,7 @@ class Bench:
     desired: Desired = field(default_factory=Desired)
     nothing_yet: Callable[[], None] | None = None
     fitting: Collection[str] | None = None
+    begun: Mapping[str, str] = field(default_factory=dict)
     trouble: list[RadioError] = field(default_factory=list)
     """The radios that could not be opened; told where what was looked for was not found."""
 
@@ -142,6 +144,11 @@ class _Ears:
                 for board in boards
                 if board.board_type == known.board_type
             ]
+        name = self._bench.begun.get(advert.address.upper())
+        if name is not None:
+            boards = [
+                replace(board, name=f"{board.name} [{name}]") for board in boards if board.mode is BoardMode.BOOTLOADER
+            ] or boards
         self._note(f"bluetooth {advert.address}", boards)
 
     def _as_claimed(self, board: DiscoveredBoard) -> DiscoveredBoard:

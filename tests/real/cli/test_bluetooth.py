@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from enmctl.dfu import legacy
+from enmctl.dfu.gatt import LEGACY_PACKET
 from enmctl.errors import ExitCode
 from enmctl.gateway import lookout
 from enmctl.models import Device
@@ -27,7 +28,7 @@ from enmctl.store import Store
 from tests.real.boards.air import DK, QUICK, QUICK_AIR, dk_image, image, made_quick, package_file, program_file
 from tests.real.cli.outside import QUICK as QUICK_SETTINGS
 from tests.real.cli.outside import WITHIN, Outside, outside
-from tests.real.cli.rig import Run, lines, whole_environment
+from tests.real.cli.rig import Run, document, lines, whole_environment
 from tests.real.cli.test_script import Screen, posix
 from tests.real.radio.waiting import until
 
@@ -40,8 +41,8 @@ SETTINGS = {
     "ENM_BLUETOOTH_LONG_TIMEOUT": "3",
 }
 
-LARGE, SAFE = 64 * 1024, 32 * 1024
-"""Bytes of a program, and so many of them after which a V1 is known to have lost none."""
+LARGE = 64 * 1024
+"""Bytes of a program in the middle of which a V1 is known to have lost none."""
 
 BONDED = RuntimeTraits(open=False, whitelist=True, partial=True, passkey=True)
 
@@ -98,14 +99,18 @@ def started(words: list[object], settings: dict[str, str], place: Path) -> subpr
 def test_a_v1_whose_link_was_cut_goes_on_where_it_says_that_it_is(
     enmctl: Run, add: Add, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(legacy, "PROOF_SHARE", 10)
+    monkeypatch.setattr(legacy, "PROOF_SHARE", 1)
     living = add("microbit-v1")
-    written = 0
+    written = asked_at = 0
 
-    def cut(_: str, size: int) -> None:
-        nonlocal written
-        written += size
-        if written >= SAFE:
+    def cut(characteristic: str, size: int) -> None:
+        """Cut the link some packets after the question how much of so much is there."""
+        nonlocal written, asked_at
+        if characteristic == LEGACY_PACKET:
+            written += size
+        elif size == 1 and written > legacy.PROVEN_LEAST and not asked_at:
+            asked_at = written
+        if asked_at and written > asked_at + 1024:
             living.host.on_write = None
             asyncio.get_running_loop().call_soon(living.host.lose_link)
 
@@ -115,7 +120,7 @@ def test_a_v1_whose_link_was_cut_goes_on_where_it_says_that_it_is(
     assert "the connection broke" in result.stderr
     went_on = re.search(rf"goes on at (\d+) of {LARGE} bytes", result.stderr)
     assert went_on, result.stderr
-    assert SAFE * 0.9 < int(went_on[1]) < LARGE
+    assert legacy.PROVEN_LEAST < int(went_on[1]) < LARGE
     assert result.stderr.count("erases the old program") == 1
     assert living.board.holds(image("microbit-v1", size=LARGE))
 
@@ -164,7 +169,7 @@ def test_ctrl_c_says_what_the_board_is_left_with_and_the_same_file_goes_on(
     """Where it is flashed again its bootloader does not tell what board it is; the file does."""
     living = add("microbit-v1")
     add("nrf51822dk", 44)
-    file = program_file(tmp_path, size=SAFE)
+    file = program_file(tmp_path, size=LARGE)
     process = started(["flash", file, "zuziv", "--full", "--json"], settings, tmp_path)
     assert process.stdout is not None
     for line in process.stdout:
@@ -177,10 +182,12 @@ def test_ctrl_c_says_what_the_board_is_left_with_and_the_same_file_goes_on(
     assert last["stage"] == "stopped"
     assert last["note"] == "it waits in its bootloader; flash the same file again to go on"
     assert living.board.mode == "bootloader"
-    result = enmctl("flash", file, living.local_id)
+    (waiting,) = document(enmctl("scan", "--count", "1", "--board", "microbit", "--json"))
+    assert (waiting["mode"], waiting["name"]) == ("bootloader", "DfuTarg [zuziv]")
+    result = enmctl("flash", file, "zuziv")
     assert result.exit_code == 0, result.stderr
     assert re.search("goes on at|starts over: it has", result.stderr), result.stderr
-    assert living.board.holds(image("microbit-v1", size=SAFE))
+    assert living.board.holds(image("microbit-v1", size=LARGE))
 
 
 @posix
