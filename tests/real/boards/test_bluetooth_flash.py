@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from enmctl.boards import bluetooth_link as link_module
 from enmctl.boards.bluetooth_board import FULL
 from enmctl.errors import ExitCode, FirmwareError, OfflineError, RadioError, RefusedError
 from enmctl.models import BoardMode, Proof, Stage
@@ -75,9 +76,22 @@ async def test_all_of_it_is_sent_where_that_is_wanted(air: Room, tmp_path: Path,
     assert living.board.holds(image(breed))
 
 
-async def test_a_bootloader_that_waits_for_this_machine_alone_is_found(any_air: Room, tmp_path: Path) -> None:
-    living = await any_air.add("nrf51822dk")
-    steps = await any_air.flash(living, package_file(tmp_path))
+@pytest.mark.parametrize(
+    "habits",
+    [
+        {"keeps_services": True},
+        {"hides_addresses": True},
+        {"scans_privately": True},
+        {"scans_privately": True, "keeps_services": True},
+    ],
+)
+async def test_a_bootloader_that_waits_for_this_machine_alone_is_found(
+    air: Room, tmp_path: Path, habits: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "SHOWN_WITHIN", 0.3)
+    await air.open_radio(**habits)
+    living = await air.add("nrf51822dk")
+    steps = await air.flash(living, package_file(tmp_path))
     assert (stages(steps), proof(steps)) == (ALL, Proof.RETURN_ALONE)
     assert "not heard" not in notes(steps)
     assert living.board.holds(dk_image())
