@@ -109,5 +109,5 @@ def test_what_is_not_the_beginning_of_this_image_is_begun_anew(data: bytes) -> N
 def test_a_board_that_forgot_what_it_had_is_sent_all_and_that_is_told() -> None:
     board = board_of(command=INIT, memory=under_way(sent=5000))
     passed(board)
-    assert board.notes == ["starts over, the board has kept nothing of it"]
+    assert board.notes == ["starts over: the board has kept nothing of it"]
     assert board.data == IMAGE
