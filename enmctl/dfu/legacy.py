@@ -90,6 +90,11 @@ class Legacy:
         self._complete = False
         self._trouble: int | None = None
 
+    @property
+    def _is_old(self) -> bool:
+        """Whether the bootloader is from before SDK 6.1; those have no version."""
+        return self._memory.old_protocol and self._version is None
+
     def run(self, opened: Opened) -> Transfer[None]:
         """Bring the image onto the board and have it activated; the connection is lost afterwards.
 
@@ -178,16 +183,16 @@ class Legacy:
         yield Keep()
         yield Tell(Step(Stage.TRANSFERRING, 0, self._size, note="erases the old program"))
         kind = bool(sizes.softdevice) | bool(sizes.bootloader) << 1 | bool(sizes.application) << 2
-        old = memory.old_protocol
+        old = self._is_old
         yield Request(LEGACY_CONTROL, bytes([Op.START]) if old else bytes([Op.START, kind]))
-        announced = struct.pack("<I", self._size)
-        if not old:
-            announced = SIZES.pack(sizes.softdevice, sizes.bootloader, sizes.application)
-        yield Write(LEGACY_PACKET, announced)
-        status = yield from self._answer(Op.START, self._limits.erase)
+        each = SIZES.pack(sizes.softdevice, sizes.bootloader, sizes.application)
+        yield Write(LEGACY_PACKET, struct.pack("<I", self._size) if old else each)
+        status, _ = yield from self._answer(Op.START, self._limits.erase)
         if status == Status.NOT_SUPPORTED and self._version is None and not old:
             memory.old_protocol = True
             raise (yield from self._reset("it speaks the protocol of SDK 6 and before"))
+        if status == Status.FAILED and old:
+            memory.old_protocol = False  # what a later one says of a START without its type
         if status == Status.TOO_BIG:
             raise RefusedError(
                 f"the board has no room for {self._size} bytes",
@@ -203,7 +208,7 @@ class Legacy:
         init = self._payload.init
         if init is None:
             return
-        if self._memory.old_protocol:
+        if self._is_old:
             yield Request(LEGACY_CONTROL, bytes([Op.INIT]))
             yield Write(LEGACY_PACKET, struct.pack("<H", self._payload.crc16))
         else:
@@ -211,7 +216,7 @@ class Legacy:
             for at in range(0, len(init), PACKET):
                 yield Write(LEGACY_PACKET, init[at : at + PACKET])
             yield Request(LEGACY_CONTROL, bytes([Op.INIT, 1]))
-        status = yield from self._answer(Op.INIT, self._limits.answer)
+        status, _ = yield from self._answer(Op.INIT, self._limits.answer)
         if status == Status.FAILED:
             names = ", ".join(f"0x{softdevice:04X}" for softdevice in self._payload.softdevices) or "none"
             raise RefusedError(
@@ -328,7 +333,7 @@ class Legacy:
     def _received(self) -> Transfer[int]:
         """How many bytes the board has accepted."""
         yield Request(LEGACY_CONTROL, bytes([Op.RECEIVED_SIZE]))
-        status, rest = yield from self._whole_answer(Op.RECEIVED_SIZE, self._limits.answer)
+        status, rest = yield from self._answer(Op.RECEIVED_SIZE, self._limits.answer)
         if status != Status.SUCCESS or len(rest) < 4:  # noqa: PLR2004 - a count of 32 bits
             raise (yield from self._reset("it does not tell how much it has"))
         return int.from_bytes(rest[:4], "little")
@@ -336,7 +341,7 @@ class Legacy:
     def _validate(self) -> Transfer[None]:
         yield Tell(Step(Stage.TRANSFERRING, self._size, self._size))
         yield Request(LEGACY_CONTROL, bytes([Op.VALIDATE]))
-        status = yield from self._answer(Op.VALIDATE, self._limits.answer)
+        status, _ = yield from self._answer(Op.VALIDATE, self._limits.answer)
         if status == Status.INVALID_STATE and self._memory.validated:
             return
         if status == Status.CRC_ERROR:
@@ -361,11 +366,7 @@ class Legacy:
         except LinkError:
             return
 
-    def _answer(self, op: Op, seconds: float) -> Transfer[int]:
-        status, _ = yield from self._whole_answer(op, seconds)
-        return status
-
-    def _whole_answer(self, op: Op, seconds: float) -> Transfer[tuple[int, bytes]]:
+    def _answer(self, op: Op, seconds: float) -> Transfer[tuple[int, bytes]]:
         """The answer to ``op``: its status, and what follows. Receipts and errors that come before it are noted.
 
         Raises:

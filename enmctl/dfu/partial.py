@@ -65,6 +65,8 @@ class Mode(IntEnum):
 
 
 WRITTEN: Final = 0xFF
+VERSION: Final = 1
+"""Of the service, as it tells its status."""
 
 
 class RegionInfo(NamedTuple):
@@ -123,6 +125,9 @@ class Partial:
         if self.unfit or runtime is None or user is None:
             return Verdict.UNFIT
         status = yield from self._ask(bytes([Op.STATUS]), 3)
+        if status[1] != VERSION:
+            self.unfit = f"the board speaks version {status[1]} of partial flashing"
+            return Verdict.UNFIT
         if status[2] == Mode.APPLICATION:
             if self._part.own_hash == user.hash and self._memory.begun != "partial":
                 return Verdict.CURRENT

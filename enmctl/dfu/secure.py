@@ -177,20 +177,33 @@ class Secure:
             offset = end
 
     def _resumed(self, selected: Selected, *, may_resume: bool) -> Transfer[int]:
-        """Where to go on, told to whoever watches."""
+        """Where to go on, told to whoever watches; within an object only where all of it that is there is right."""
         most, offset, crc = selected
         if not offset or not may_resume:
             note = "starts over: the board has kept nothing of it" if may_resume and self._memory.sent else ""
             yield Tell(Step(Stage.TRANSFERRING, 0, self._size, note=note))
             return 0
-        if offset > self._size or crc32(self._data[:offset]) != crc:
-            self._memory.sha256 = ""
-            raise StartOverError("what it has is not the beginning of this image")
+        is_right = offset <= self._size and crc32(self._data[:offset]) == crc
+        if not is_right:
+            offset = yield from self._gone_back(min(offset, self._size) - 1, most)
         self._is_resumed = True
         yield Tell(Step(Stage.TRANSFERRING, offset, self._size, note=f"goes on at {offset} of {self._size} bytes"))
-        if offset % most == 0 or offset == self._size:
+        if is_right and (offset % most == 0 or offset == self._size):
             yield from self._execute(offset)
         return offset
+
+    def _gone_back(self, last: int, most: int) -> Transfer[int]:
+        """Begin the object anew that has the byte ``last``, for something of it got lost; brings its first byte.
+
+        Raises:
+            StartOverError: what the board has before it is not of this image either.
+        """
+        first = last // most * most
+        yield from self._create(min(most, self._size - first), ERASING)
+        if (yield from self._count()) != (first, crc32(self._data[:first])):
+            self._memory.sha256 = ""
+            raise StartOverError("what it has is not the beginning of this image")
+        return first
 
     def _send_object(self, first: int, at: int, end: int) -> Transfer[None]:
         """Bring an object onto the board, of which it has the bytes up to ``at``; its CRC is right then."""

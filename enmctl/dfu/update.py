@@ -124,12 +124,10 @@ class _Update:
         """End a partial flash that was begun once, so that the board leaves its pairing mode.
 
         The mark that keeps it there lies where a full flash does not reach; only the end of a partial one removes it.
-        Where the program cannot be flashed in part, it is there now, but whether it runs nobody knows. A board that is
-        silent is not in that mode.
+        Without that nobody knows whether the program runs. A board that is silent is not in that mode.
         """
         if shown is Proof.CHECK_ALONE:
-            self._memory.unended = False
-            yield Keep()
+            yield from self._forget(unended=False)
             return shown
         if part is not None:
             self._mode = BoardMode.APPLICATION
@@ -165,8 +163,7 @@ class _Update:
                 yield from self._close()
                 if verdict is Verdict.CURRENT:
                     yield Tell(Step(Stage.CHECKING, note="nothing to send, the board runs this very program"))
-                    self._memory.unended = False
-                    yield from self._forget()
+                    yield from self._forget(unended=False)
                     return Proof.VERSION_READ_BACK
                 if verdict is Verdict.DONE:
                     return (yield from self._back_from_partial(partial))
@@ -193,8 +190,7 @@ class _Update:
             if not verified:
                 raise StartOverError("it waits for the rest of the program")
             proof = Proof.VERSION_READ_BACK
-        self._memory.unended = False
-        yield from self._forget()
+        yield from self._forget(unended=False)
         return proof
 
     def _why_all(self, partial: Partial, sha256: str) -> str:
@@ -377,8 +373,9 @@ class _Update:
         mode: BoardMode | None = yield Heard(None, self._limits.answer)
         self._mode = mode or self._mode
 
-    def _forget(self) -> Transfer[None]:
+    def _forget(self, *, unended: bool | None = None) -> Transfer[None]:
         self._memory.forget()
+        self._memory.unended = self._memory.unended if unended is None else unended
         yield Keep()
 
 

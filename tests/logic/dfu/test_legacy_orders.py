@@ -187,6 +187,19 @@ def test_a_bootloader_without_a_version_that_does_not_support_the_start_speaks_t
     assert board.image == IMAGE
 
 
+def test_a_bootloader_with_a_version_is_never_spoken_to_in_the_old_protocol() -> None:
+    board = LegacyBoard(memory=Memory(old_protocol=True))
+    passed(board)
+    assert board.requests[1:4] == ["01 04", "02 00", "02 01"]
+
+
+def test_a_bootloader_that_misses_the_type_of_the_start_is_not_an_old_one_after_all() -> None:
+    board = LegacyBoard(version=None, memory=Memory(old_protocol=True))
+    answer_start(board, b"\x10\x01\x06")
+    begun_anew(board)
+    assert not board.memory.old_protocol
+
+
 def test_the_old_protocol_that_is_not_supported_either_is_the_end() -> None:
     board = LegacyBoard(version=None, memory=Memory(old_protocol=True))
     answer_start(board, b"\x10\x01\x03")

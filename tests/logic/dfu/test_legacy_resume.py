@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from enmctl.dfu.gatt import LEGACY_CONTROL
-from enmctl.dfu.legacy import PROVEN_LEAST
+from enmctl.dfu.legacy import KEPT_NOTHING, PROVEN_LEAST
 from enmctl.dfu.link import (
     Memory,
     Request,
@@ -69,6 +69,16 @@ def test_what_a_board_has_is_built_on_only_where_it_is_the_same_image_without_a_
 )
 def test_why_a_board_is_begun_anew_is_told(memory: Memory, why: str) -> None:
     assert begun_anew(LegacyBoard(version=MICROBIT, received=200, memory=memory)).why == why
+
+
+@pytest.mark.parametrize(
+    ("memory", "notes"), [(under_way(200), [KEPT_NOTHING]), (under_way(0), []), (under_way(200, begun=""), [])]
+)
+def test_that_a_board_has_kept_nothing_is_told(memory: Memory, notes: list[str]) -> None:
+    board = LegacyBoard(memory=memory)
+    passed(board)
+    assert board.notes == [*notes, "erases the old program"]
+    assert board.image == IMAGE
 
 
 def test_more_bytes_than_the_image_has_are_no_beginning_of_it() -> None:

@@ -117,6 +117,14 @@ def test_where_the_regions_do_not_allow_it_nothing_is_written(
     assert (board.blocks, board.memory, sent(board)) == ([], Memory(), ["00 01", "00 02"])
 
 
+@pytest.mark.parametrize("version", [0, 2])
+def test_another_version_of_the_service_is_not_spoken(version: int) -> None:
+    board = board_of(answers={"ee": [bytes((0xEE, version, PAIRING))]})
+    verdict, partial = run(board)
+    assert (verdict, board.blocks) == (Verdict.UNFIT, [])
+    assert f"version {version}" in partial.unfit
+
+
 def test_a_board_without_the_service_is_not_touched() -> None:
     board = board_of()
     board.opened = Opened(frozenset(), 20, 3)
@@ -244,7 +252,8 @@ def test_progress_is_told_in_bytes_of_what_is_sent() -> None:
     board = board_of()
     run(board)
     steps = [(tell.step.done, tell.step.total) for tell in board.of(Tell) if tell.step.total]
-    assert steps == [(64 * number, len(DATA)) for number in range(len(DATA) // 64 + 1)]
+    assert steps == [(0, len(DATA)), *[(64 * number, len(DATA)) for number in range(len(DATA) // 64 + 1)]]
+    assert board.notes == ["sends the user's part alone"]
     assert board.of(Tell)[-1].step.stage is Stage.ACTIVATING
 
 

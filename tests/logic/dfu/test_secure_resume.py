@@ -97,10 +97,28 @@ def test_a_rest_that_gets_lost_has_its_whole_object_sent_again() -> None:
     assert (board.data, board.objects) == (IMAGE, OBJECTS[1:])
 
 
-@pytest.mark.parametrize("data", [b"\1" * 4096, IMAGE + b"1234"])
-def test_what_is_not_the_beginning_of_this_image_is_begun_anew(data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("offset", "first"), [(100, 0), (4096, 0), (4097, 4096), (6000, 4096), (8192, 4096), (9216, 8192)]
+)
+def test_an_object_of_which_something_got_lost_is_begun_anew_and_those_before_it_are_kept(
+    offset: int, first: int
+) -> None:
+    board = with_part(offset)
+    board.data = IMAGE[:first] + IMAGE[first + 20 : offset + 20].ljust(offset - first, b"?")
+    board.executed = first
+    passed(board)
+    assert (board.data, b"".join(board.packets)) == (IMAGE, IMAGE[first:])
+    assert board.notes == [f"goes on at {first} of {len(IMAGE)} bytes"]
+    assert board.requests[5:7] == [f"01 02 00 {'04' if first == 8192 else '10'} 00 00", "03"]
+
+
+@pytest.mark.parametrize(
+    ("data", "executed"),
+    [(b"\1" * 4096, 4096), (b"\1" * 5000, 4096), (IMAGE[:4096] + b"\1" * 4096, 8192), (IMAGE + b"1234", 9220)],
+)
+def test_what_is_not_the_beginning_of_this_image_is_begun_anew(data: bytes, executed: int) -> None:
     board = with_part(0)
-    board.data = data
+    board.data, board.executed = data, executed
     assert begun_anew(board).why == "what it has is not the beginning of this image"
     assert board.memory.sha256 == ""
     assert board.packets == []

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from enmctl.dfu.limits import Limits
-from enmctl.dfu.link import Memory
+from enmctl.dfu.link import Memory, Opened
 from enmctl.dfu.update import Choice, Job, update
 from enmctl.models import BoardMode, Proof
 from enmctl.simulator.nordic.link_model import Timing
@@ -15,6 +15,7 @@ from enmctl.simulator.nordic.model import HostKilledError, Model
 from tests.logic.dfu.schedules import IMAGES, VARIANTS, Variant, image_of
 from tests.logic.dfu.scripted import payload
 from tests.logic.dfu.scripted_legacy import LegacyBoard
+from tests.logic.dfu.test_partial import PART
 
 LIMITS = Limits()
 SIZE = 20 * 1024
@@ -87,6 +88,16 @@ def test_after_a_program_without_a_part_of_its_own_nobody_knows_whether_it_runs(
     assert "pairing mode" in model.steps[-1].note
     assert (model.memory, model.kept) == (Memory(unended=True), Memory(unended=True))
     assert shown(model)[0] == "pairing"
+
+
+def test_after_a_program_that_takes_no_part_either() -> None:
+    board = LegacyBoard(memory=Memory(unended=True), modes=[BoardMode.APPLICATION])
+    board.opens = [board.opened, Opened(frozenset(), 20, 4)]
+    job = Job("the board", lambda _: Choice((payload(),), PART), BoardMode.BOOTLOADER)
+    assert board.run(update(job, board.memory, LIMITS, board.clock)) is Proof.RETURN_ALONE
+    assert (board.memory, board.kept[-1]) == (Memory(unended=True), Memory(unended=True))
+    assert [note for note in board.notes if "sends all" in note] == []
+    assert "pairing mode" in board.notes[-1]
 
 
 def test_a_board_that_is_silent_is_not_in_its_pairing_mode() -> None:

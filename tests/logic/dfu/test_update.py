@@ -294,8 +294,9 @@ def test_the_part_alone_is_sent_where_that_will_do_and_the_program_asked_what_it
 
 def test_a_program_that_the_board_has_needs_nothing() -> None:
     regions = {**REGIONS, 2: (*REGIONS[2][:2], PART.own_hash or b"")}
-    board = PartialBoard(regions=regions, mode=1)
+    board = PartialBoard(regions=regions, mode=1, memory=Memory(begun="dfu", sha256="other", unended=True))
     assert partly(board) is Proof.VERSION_READ_BACK
+    assert (board.memory, board.kept[-1]) == (Memory(), Memory())
     assert "nothing to send" in board.notes[0]
     assert board.blocks == []
 
@@ -322,6 +323,21 @@ def test_a_partial_flash_that_breaks_is_never_given_up_for_a_full_one() -> None:
     assert (raised.value.reason, board.memory.begun) == ("link-lost", "partial")
     assert "flash the same file again" in str(raised.value.remedy)
     assert not board.of(Request)
+
+
+def test_a_board_that_is_heard_in_its_bootloader_amid_a_partial_flash_is_not_sent_all_either() -> None:
+    board = PartialBoard(regions=dict(REGIONS), modes=heard(*[BOOTLOADER] * 9), words=[LinkLostError()] * 99)
+    with pytest.raises(TransferError):
+        partly(board)
+    assert {each.mode for each in board.of(Open)} == {APPLICATION}
+    assert not board.of(Request)
+
+
+def test_one_that_is_heard_there_before_anything_was_written_is() -> None:
+    board = PartialBoard(regions=dict(REGIONS), modes=heard(*[BOOTLOADER] * 9), answers={"00 01": [LinkLostError()]})
+    with pytest.raises(TransferError):
+        partly(board)
+    assert [each.mode for each in board.of(Open)][:2] == [APPLICATION, BOOTLOADER]
 
 
 def test_a_piece_of_this_program_that_does_not_go_on_is_told_and_not_replaced() -> None:

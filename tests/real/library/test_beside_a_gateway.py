@@ -67,11 +67,11 @@ async def test_a_running_transfer_ends_before_the_program_begins(world: Rig, set
 async def test_a_pause_outlasts_its_lease_for_as_long_as_the_program_lives(
     gateway: Running, settings: enmctl.Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pausing, "LEASE", 0.3)
-    monkeypatch.setattr(pausing, "RENEWAL", 0.1)
+    monkeypatch.setattr(pausing, "LEASE", 1.5)
+    monkeypatch.setattr(pausing, "RENEWAL", 0.05)
     async with enmctl.paused("logger", settings) as pause:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(pause.over(), 1.0)
+            await asyncio.wait_for(pause.over(), 1.8)
         assert gateway.steward.current_status is GatewayStatus.PAUSED
 
 

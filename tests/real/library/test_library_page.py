@@ -37,14 +37,14 @@ async def run(example: str) -> dict[str, Any]:
 def example(mark: str) -> str:
     """The one example in which a word stands, with the time for which it listens made small."""
     (found,) = [each for each in EXAMPLES if mark in each]
-    return found.replace("seconds=3", "seconds=0.7")
+    return found.replace("seconds=3", "seconds=1.5")
 
 
 def test_no_example_is_left_out() -> None:
     code = Path(__file__).read_text("utf-8")
     run_here = set(re.findall(r'example\("([^"]+)"\)', code))
     assert len(run_here) == len(EXAMPLES)
-    assert {example(mark) for mark in run_here} == {each.replace("seconds=3", "seconds=0.7") for each in EXAMPLES}
+    assert {example(mark) for mark in run_here} == {each.replace("seconds=3", "seconds=1.5") for each in EXAMPLES}
 
 
 async def test_the_whole_program_flashes_the_only_board(world: World, capfd: pytest.CaptureFixture[str]) -> None:
