@@ -179,9 +179,9 @@ class Partial:
         yield Keep()
         number = yield from self._synchronised()
         total = BLOCK * len(starts)
-        yield Tell(Step(Stage.TRANSFERRING, 0, total, note="sends the user's part alone"))
         for done, at in enumerate(starts):
-            yield Tell(Step(Stage.TRANSFERRING, done * BLOCK, total))
+            note = "" if done else "sends the user's part alone"
+            yield Tell(Step(Stage.TRANSFERRING, done * BLOCK, total, note=note))
             number = yield from self._send_block(at, number)
         yield Tell(Step(Stage.TRANSFERRING, total, total))
 

@@ -17,12 +17,13 @@ from enmctl.gateway.configuring import restart_board
 from enmctl.gateway.control import Job, JobKind
 from enmctl.gateway.crew import Crew
 from enmctl.gateway.decide import Seen, commit_of
+from enmctl.gateway.memories import names_of_begun
 from enmctl.gateway.naming import find_device, is_called
 from enmctl.gateway.provisioning import Provisioning
 from enmctl.gateway.showing import Listener, Showing
 from enmctl.gateway.standing import settle
 from enmctl.gateway.updating import transfer
-from enmctl.models import AttemptKind, BoardKey, Device, DiscoveredBoard, Outcome, Radio, Stage, Step, short
+from enmctl.models import AttemptKind, BoardKey, BoardMode, Device, DiscoveredBoard, Outcome, Radio, Stage, Step, short
 from enmctl.store import Store
 
 
@@ -123,14 +124,19 @@ async def _over_bluetooth(crew: Crew, job: Job, device: Device | None = None) ->
         RadioError: Bluetooth cannot be used, and the board is reached by nothing else.
     """
     drivers = {name: driver for name, driver in crew.drivers.items() if driver.radio is Radio.BLUETOOTH}
-    if job.kind is JobKind.PROVISION or (device is not None and device.board_type not in drivers):
+    is_listened_for = Radio.BLUETOOTH in crew.discovery.open_radios
+    if job.kind is JobKind.PROVISION or (device is not None and (device.board_type not in drivers or is_listened_for)):
         return None
     word = device.local_id or "" if device is not None else job.board
+    begun = await asyncio.to_thread(names_of_begun, crew.settings.database)
+
+    def is_meant(board: DiscoveredBoard) -> bool:
+        name = begun.get(board.local_id) if board.mode is BoardMode.BOOTLOADER else None
+        return is_called(board, word) or (name is not None and word.casefold() == name.casefold())
+
     try:
         await crew.discovery.start({Radio.BLUETOOTH})
-        found = await crew.discovery.listen_for(
-            lambda board: is_called(board, word), crew.settings.bluetooth_long_timeout
-        )
+        found = await crew.discovery.listen_for(is_meant, crew.settings.bluetooth_long_timeout)
     except RadioError:
         if any(driver.at_address(word) for driver in drivers.values()):
             raise

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from enmctl.cli.wanted import read_whole
+from enmctl.dfu.link import Memory
 from enmctl.errors import RadioError, UnknownError
 from enmctl.firmware.nordic_init import ANY_SOFTDEVICE, make_legacy
 from enmctl.gateway.control import Job, JobKind
+from enmctl.gateway.memories import StoredMemories
 from enmctl.gateway.run import Running, running
 from enmctl.models import Radio, Stage, Step
 from enmctl.simulator.world import World
@@ -65,6 +67,18 @@ async def test_a_board_that_waits_in_its_bootloader_is_of_the_type_that_the_file
     data, name = read_whole(program_file(tmp_path), MOST)
     await done(gateway, Job(JobKind.FLASH, living.local_id.lower(), data, name))
     assert living.board.holds(image("microbit-v2"))
+
+
+async def test_a_board_that_waits_for_the_rest_of_a_program_is_known_by_the_name_that_it_had(
+    world: World, gateway: Running, tmp_path: Path
+) -> None:
+    living = made_quick(await world.add_to_air("microbit-v1", 11, image=b""))
+    memories = StoredMemories(gateway.gateway.crew.store)
+    await memories.keep(living.local_id, Memory(begun="dfu", name="zuziv"))
+    data, name = read_whole(program_file(tmp_path), MOST)
+    await done(gateway, Job(JobKind.FLASH, "Zuziv", data, name))
+    assert living.board.holds(image("microbit-v1"))
+    assert (await memories.load(living.local_id)).name == ""
 
 
 async def test_an_image_comes_with_the_init_packet_that_lies_beside_it(

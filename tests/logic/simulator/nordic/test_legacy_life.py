@@ -181,7 +181,7 @@ WRITES = st.lists(
 
 
 @pytest.mark.parametrize("options", BOARDS.values(), ids=BOARDS.keys())
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(writes=WRITES)
 def test_no_writes_break_it_and_the_flash_is_what_was_taken(
     options: LegacyOptions, writes: list[tuple[str, bytes]]
@@ -207,7 +207,7 @@ def test_no_writes_break_it_and_the_flash_is_what_was_taken(
     assert (flash.read(0, 0x18000), flash.read(0x3C000, 0x3C00)) == boot_and_system
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.binary(min_size=4, max_size=20), st.sampled_from([0.0, 0.0, 1e-4, 0.01])), max_size=60))
 def test_what_is_in_the_flash_is_exactly_the_packets_that_were_taken(packets: list[tuple[bytes, float]]) -> None:
     talk = receiving(MICROBIT, bytes(4096))

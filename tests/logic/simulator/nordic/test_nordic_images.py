@@ -80,7 +80,7 @@ def test_an_image_that_cannot_be_is_refused(size: int) -> None:
         make_image(MICROBIT_V2, runtime=MAKECODE, size=4096)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from([MICROBIT_V1, MICROBIT_V2]), st.integers(0, 8191))
 def test_an_image_with_one_wrong_bit_does_not_run(layout: Layout, place: int) -> None:
     image = spoilt(make_image(layout, NAMED, size=8192), place)
