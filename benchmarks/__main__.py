@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import cycles, fleet, hook, load, rollout, startup
+from benchmarks import cycles, dfu, fleet, hook, load, rollout, startup
 from benchmarks.figures import Figure, report
 
 
@@ -29,6 +29,7 @@ BENCHMARKS: Mapping[str, Callable[[], list[Figure]]] = {
     "load": load.measure,
     "cycles": cycles.measure,
     "startup": measure_startup,
+    "dfu": dfu.measure,
 }
 
 

@@ -6,14 +6,15 @@ import os
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One measured number beside what it is measured by.
 
-    ``beside`` is a limit or a reference in the same unit, ``said`` what it is in words; ``at_most`` is the ratio of
-    both that must not be passed.
+    ``beside`` is a limit or a reference in the same unit, ``said`` what it is in words. The ratio of both must be no
+    more than ``at_most`` and no less than ``at_least``, None where it may be anything.
     """
 
     name: str
@@ -21,7 +22,8 @@ class Figure:
     unit: str
     beside: float
     said: str = "limit"
-    at_most: float = 1.0
+    at_most: float | None = 1.0
+    at_least: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -30,8 +32,14 @@ class Figure:
 
     @property
     def is_met(self) -> bool:
-        """Whether the ratio is as small as it must be."""
-        return self.ratio <= self.at_most
+        """Whether the ratio is as small and as large as it must be."""
+        return (self.at_least or 0) <= self.ratio <= (inf if self.at_most is None else self.at_most)
+
+    @property
+    def limit(self) -> str:
+        """What the ratio must be, "" where it may be anything."""
+        bounds = (("≥", self.at_least), ("≤", self.at_most))
+        return " ".join(f"{sign} {bound:.2f}" for sign, bound in bounds if bound is not None)
 
     def cells(self) -> tuple[str, ...]:
         """The row of the table."""
@@ -40,12 +48,12 @@ class Figure:
             f"{shown(self.measured)} {self.unit}",
             f"{shown(self.beside)} {self.unit} ({self.said})",
             f"{self.ratio:.2f}",
-            f"{self.at_most:.2f}",
-            "met" if self.is_met else "NOT MET",
+            self.limit,
+            ("met" if self.is_met else "NOT MET") if self.limit else "",
         )
 
 
-HEADINGS = ("figure", "measured", "beside", "ratio", "at most", "")
+HEADINGS = ("figure", "measured", "beside", "ratio", "limit", "")
 
 
 def shown(value: float) -> str:

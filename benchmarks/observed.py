@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from benchmarks.gateways import Pass, resident
-from enmctl.cli.reaching import reach_of
 from enmctl.gateway.actions import Action
 from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.listening import Listening
 from enmctl.gateway.reach import ON_LOOPBACK
 from enmctl.gateway.run import run
+from enmctl.library.reaching import reach_of
 from enmctl.settings import Settings
 
 

@@ -223,6 +223,12 @@ class DiscoveredBoard:
         _, bracket, inside = self.name.partition("[")
         return inside.rstrip("]") if bracket else self.name
 
+    @property
+    def call_name(self) -> str:
+        """What people call it by: the name that its LEDs show, else its id, for nothing else is its own."""
+        is_shown = "[" in self.name and not self.short_name.isdigit()
+        return self.short_name if is_shown else self.local_id
+
 
 @dataclass(frozen=True, slots=True)
 class Device:

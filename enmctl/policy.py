@@ -131,12 +131,15 @@ class Membership:
         """Whether a board is one of those that are named singly."""
         return local_id.lower() in self.listed
 
-    def takes(self, name: str, local_id: str, addresses: Sequence[str], application_id: int | None) -> bool:
-        """Whether a board that is not listed singly is taken all the same."""
+    def takes(self, names: Sequence[str], addresses: Sequence[str], application_id: int | None) -> bool:
+        """Whether a board that is not listed singly is taken all the same; ``names`` are its names and its id.
+
+        A micro:bit's name has brackets in it, which a pattern would take for a choice of letters.
+        """
         return self.is_open and (
             application_id in self.applications
             or any(address.lower() in self.addresses for address in addresses)
-            or any(fnmatchcase(name, pattern) or fnmatchcase(local_id, pattern) for pattern in self.names)
+            or any(name == pattern or fnmatchcase(name, pattern) for pattern in self.names for name in names)
         )
 
 

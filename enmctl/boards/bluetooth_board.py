@@ -42,8 +42,14 @@ FULL: Final = "ENM_FULL_FLASH"
 NO_RESUME: Final = "ENM_NO_RESUME"
 """The config that has a transfer begun anew where it could go on."""
 
-PAIRED_WITH: Final = ("needs-bond", "bond-lost")
-"""Reasons for which a board is paired with, where a person is there to allow it."""
+SETTLED_BY: Final = {
+    "bond-lost": "forgets the bond that the board does not know any more",
+    "needs-bond": "pairs with the board",
+}
+"""What is done, where a person is there to allow it, about reasons for which a board does not let this machine in."""
+
+STARTS_WITHIN: Final = 3.0
+"""Seconds in which a program that was told to start its bootloader has done so; a micro:bit V1 takes one."""
 
 TEXT_MOST: Final = 20
 """Characters that a micro:bit's LED service takes at once (Bluetooth profile of the micro:bit)."""
@@ -128,30 +134,41 @@ class BluetoothBoard:
             raise FirmwareError(f"{firmware.describe} is no firmware for {board.board_type} boards")
         address = board.addresses[0]
         memory = await self.surroundings.memories.load(address)
-        if config.get(NO_RESUME):
+        if config.get(NO_RESUME) and memory.begun == "dfu":
             memory.forget()
+            yield Step(Stage.CHECKING, note="begins anew, as it was told to")
+
+        if board.mode is BoardMode.APPLICATION:
+            memory.name = board.short_name
 
         def choose(opened: Opened) -> Choice:
             return self.choice(board, opened, firmware, config)
 
         job = Job(board.name, choose, board.mode, may_be_silent=board.application_id is None)
-        try:
-            async with aclosing(self._transferred(board, job, memory)) as steps:
-                async for step in steps:
-                    yield step
-        except RefusedError as error:
-            if error.reason not in PAIRED_WITH or not self.surroundings.may_pair:
-                raise
-            was_bonded = error.reason == "bond-lost"
-        else:
+        tried: set[str] = set()
+        while True:
+            try:
+                async with aclosing(self._transferred(board, job, memory)) as steps:
+                    async for step in steps:
+                        yield step
+            except RefusedError as error:
+                why = error.reason
+                if why not in SETTLED_BY or why in tried or not self.surroundings.may_pair:
+                    raise
+            else:
+                return
+            tried.add(why)
+            yield Step(Stage.CHECKING, note=SETTLED_BY[why])
+            await self._settle_bond(board, why)
+
+    async def _settle_bond(self, board: DiscoveredBoard, why: str) -> None:
+        """Forget a bond that the board has lost, for its program may be one that needs none; or make one."""
+        link = self._link(board)
+        if why == "bond-lost":
+            await link.unpair()
             return
-        yield Step(Stage.CHECKING, note="pairs with the board")
         ask = self.surroundings.ask_passkey
-        passkey = None if ask is None else partial(ask, board)
-        await pair(self._link(board), board, passkey, self._limits, anew=was_bonded)
-        async with aclosing(self._transferred(board, job, memory)) as steps:
-            async for step in steps:
-                yield step
+        await pair(link, board, None if ask is None else partial(ask, board), self._limits)
 
     def choice(
         self, board: DiscoveredBoard, opened: Opened, firmware: NordicFirmware, config: Mapping[str, str]
@@ -166,11 +183,18 @@ class BluetoothBoard:
         return Choice(firmware.for_target(self._kind(board, opened)))
 
     async def left_with(self, board: DiscoveredBoard) -> str:
-        """What a board is left with whose update was stopped, as the memory of the transfer tells."""
+        """What a board is left with whose update was stopped, as the memory of the transfer tells.
+
+        Where that tells nothing was begun, the board may have started its bootloader already: it is listened to.
+        """
         memory = await self.surroundings.memories.load(board.addresses[0])
         if memory.begun == "partial":
             return "it waits in its pairing mode for the rest of the program; flash the same file again to go on"
-        return "it waits in its bootloader; flash the same file again to go on" if memory.begun else ""
+        if memory.begun:
+            return "it waits in its bootloader; flash the same file again to go on"
+        if await self._link(board).heard(None, STARTS_WITHIN) is BoardMode.BOOTLOADER:
+            return "it waits in its bootloader, and runs again within two minutes where it has a whole program"
+        return ""
 
     async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:  # noqa: ARG002 - needs none
         """Restart the board and wait until it is back; RefusedError where its program offers no way."""

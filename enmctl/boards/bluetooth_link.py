@@ -252,7 +252,7 @@ class BluetoothLink:
             waits_for_us = self._was_connected_in is not None and not _says_what_it_is(advert)
             return BoardMode.BOOTLOADER if waits_for_us else mode
         if self._hides_addresses:
-            is_ours = mode is BoardMode.BOOTLOADER and advert.address not in self._others
+            is_ours = mode is BoardMode.BOOTLOADER and self._began_in is not None and advert.address not in self._others
         elif mode is BoardMode.BOOTLOADER:
             is_ours = is_next(advert.address, self._address)
         else:

@@ -78,8 +78,8 @@ class Microbit(BluetoothBoard):
         kind = self._kind(board, opened)
         payloads = firmware.for_target(kind)
         program = payloads[-1]
-        if config.get(FULL) or program.address is None:
+        if program.address is None:
             return Choice(payloads)
         part = user_part(program.data, program.address, FAMILIES[kind])
         is_small = part is not None and len(part.data) * PART_LEAST <= program.size
-        return Choice(payloads, part if is_small else None)
+        return Choice(payloads, part, whole=bool(config.get(FULL)) or not is_small)

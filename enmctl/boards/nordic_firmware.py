@@ -74,7 +74,7 @@ def read_nordic(path: Path, board_type: str, targets: Collection[Target], config
     refusals = tuple(refusal for one in looked for refusal in one.refusals)
     _refuse_second_programs(looked, targets)
     if not payloads:
-        raise _nothing(path, looked, refusals)
+        raise _nothing(path, looked, refusals, targets)
     if any(payload.system for payload in payloads) and not config.get(ALLOW_SYSTEM):
         raise FirmwareError(
             f"{path.name} replaces the SoftDevice or the bootloader, and a wrong one makes the board unreachable",
@@ -82,15 +82,19 @@ def read_nordic(path: Path, board_type: str, targets: Collection[Target], config
             reason="system",
         )
     largest = max(payloads, key=lambda payload: payload.size)
-    words = ", ".join(sorted({target.words for payload in payloads for target in payload.targets}))
     return NordicFirmware(
         board_type,
         largest.data,
         largest.sha256,
-        f"for {words}, {largest.size} bytes",
+        ", ".join(_described(payload, targets) for payload in payloads),
         payloads=tuple(payloads),
         refusals=refusals,
     )
+
+
+def _described(payload: Payload, targets: Collection[Target]) -> str:
+    words = " and ".join(sorted(target.words for target in payload.targets if target in targets))
+    return f"{payload.size} bytes for {words}"
 
 
 def _files(folder: Path) -> list[Path]:
@@ -124,11 +128,16 @@ def _refuse_second_programs(looked: Sequence[Inspection], targets: Collection[Ta
             taken[target] = one.name
 
 
-def _nothing(path: Path, looked: Sequence[Inspection], refusals: Sequence[Refusal]) -> FirmwareError:
+def _nothing(
+    path: Path, looked: Sequence[Inspection], refusals: Sequence[Refusal], targets: Collection[Target]
+) -> FirmwareError:
     if refusals:
         first = refusals[0]
         return FirmwareError(f"{path.name} cannot be sent, {first.message}", remedy=first.remedy, reason=first.reason)
     words = ", ".join(sorted({t.words for one in looked for payload in one.payloads for t in payload.targets}))
+    meant = " or ".join(sorted(target.words for target in targets))
     return FirmwareError(
-        f"{path.name} is for {words or 'no board'}", remedy="build it for this board", reason="wrong-board"
+        f"{path.name} is for {words or 'no board'}, and not for {meant}",
+        remedy="build it for this board",
+        reason="wrong-board",
     )

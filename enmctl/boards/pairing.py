@@ -25,9 +25,7 @@ HANGS_UP_WITHIN: Final = 5.0
 """Seconds in which a board hangs up after pairing; it takes about two."""
 
 
-async def pair(
-    link: BluetoothLink, board: DiscoveredBoard, passkey: Passkey | None, limits: Limits, *, anew: bool = False
-) -> None:
+async def pair(link: BluetoothLink, board: DiscoveredBoard, passkey: Passkey | None, limits: Limits) -> None:
     """Pair with a board, and bring it into the state in which it can be flashed.
 
     Args:
@@ -35,15 +33,12 @@ async def pair(
         board: the board.
         passkey: asks a person for the six digits that the board shows.
         limits: how long to wait.
-        anew: have this machine forget a bond first that the board does not know any more.
 
     Raises:
         PairingError: it did not come about.
         OfflineError: the board is not heard, or the connection broke.
     """
     try:
-        if anew:
-            await link.unpair()
         await link.open(board.mode, limits.answer)
         await link.connection.pair(passkey)
         LOG.info("paired with %s", board.name)

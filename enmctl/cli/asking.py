@@ -9,10 +9,10 @@ import sys
 import typer
 
 from enmctl.boards.microbit import led_columns
-from enmctl.boards.surroundings import AskPasskey
 from enmctl.cli.progress import Progress
 from enmctl.cli.shell import Call
-from enmctl.models import DiscoveredBoard
+from enmctl.library.board import Board
+from enmctl.library.radios import AskPasskey
 
 DIGITS = re.compile(r"\d{1,6}", re.ASCII)
 
@@ -23,7 +23,7 @@ def passkey_asker(call: Call, shown: Progress) -> AskPasskey | None:
         return None
     one_at_a_time = asyncio.Lock()
 
-    async def ask(board: DiscoveredBoard) -> int | None:
+    async def ask(board: Board) -> int | None:
         async with one_at_a_time:
             with shown.aside():
                 columns = led_columns(board.short_name)

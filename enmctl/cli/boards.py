@@ -24,7 +24,8 @@ Span = Annotated[
 Words = Annotated[
     list[str],
     typer.Argument(
-        metavar="DEVICE...", help="A device's name, id or uuid, a board's id, or http://[user@]host[:port][/path]."
+        metavar="DEVICE...",
+        help="A device's name, id or uuid, a board's id, name or Bluetooth address, or http://[user@]host[:port][/path].",
     ),
 ]
 User = Annotated[
@@ -125,9 +126,11 @@ def flash(
 ) -> None:
     """Put a firmware file on boards by hand.
 
-    The file is checked before a radio is touched. A board that is the only one in range need not be named. Of a program
-    for the micro:bit only the part that changed is sent where that does; a transfer that broke goes on where that is
-    safe. Ctrl-C ends it at a safe point: flash the same file again to go on.
+    The file is checked before a radio is touched. A board that is the only one in range need not be named. A micro:bit
+    that is not heard is waited for a minute at a terminal, which says how to bring it into its pairing mode. Of a
+    program for it only the part that changed is sent where that does. A transfer that broke goes on where that is safe,
+    and starts over where it is not. Ctrl-C ends it at a safe point, and says what the board is left with: flash the
+    same file again to go on.
 
     On a device, a gateway puts the target back afterwards, unless --hold says to leave it alone until the target
     changes. A password is taken from the environment variable ENM_OTA_PASSWORD, or asked for on a terminal.

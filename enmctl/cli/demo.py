@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from enmctl.cli.output import Output
-from enmctl.cli.progress import Progress, progress
+from enmctl.cli.progress import Progress
+from enmctl.cli.showing import progress
 from enmctl.cli.worlds import applications, environment_of, populate
 from enmctl.errors import EnmError, UnsettledError
 from enmctl.gateway.crew import Watcher

@@ -109,7 +109,7 @@ def delete(
     if call.output.as_json:
         call.output.document({"uuid": device.uuid, "deleted": True})
     else:
-        call.output.say(f"{_name(device)} is not looked after any more")
+        call.output.say(f"{_name(device)} is not looked after any more; enmctl provision brings it back")
 
 
 @command(app, "release", panel="Commands", examples=["enmctl devices release holy-sunset"])
@@ -160,7 +160,7 @@ def _live(call: Call) -> dict[str, dict[str, object]]:
 
 
 def _is_listed(call: Call, device: Device) -> bool:
-    """Whether the Supervisor still lists a device, as it says itself.
+    """Whether the Supervisor still lists a device, as it says itself; a fleet file's devices are made here alone.
 
     Raises:
         SourceAwayError: it cannot be asked.
@@ -169,8 +169,9 @@ def _is_listed(call: Call, device: Device) -> bool:
 
     from enmctl.cli.standing import SOURCE_LIMIT
     from enmctl.errors import SourceAwayError, SourceError
+    from enmctl.settings import FLEET
 
-    if device.unlisted:
+    if device.unlisted or _source(call) == FLEET:
         return False
     try:
         return asyncio.run(_ask_for(call, device, SOURCE_LIMIT))
@@ -180,6 +181,16 @@ def _is_listed(call: Call, device: Device) -> bool:
             f"whether the Supervisor still lists {_name(device)} is not known: {why}",
             remedy="try again when it answers, or delete it here alone, with --local",
         ) from None
+
+
+def _source(call: Call) -> str:
+    """Where the gateway has its desired state from: the one that runs, else the one that would start here."""
+    from enmctl.cli.running import gateway_at_work
+
+    at_work = gateway_at_work(call.settings)
+    if at_work is None or at_work[1] is None:
+        return call.settings.source
+    return str(at_work[1].summary().get("source", {}).get("name"))
 
 
 async def _ask_for(call: Call, device: Device, limit: float) -> bool:

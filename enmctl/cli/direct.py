@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext
-from pathlib import Path
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 
-from enmctl.boards.contract import BoardDriver, Firmware
+from enmctl.boards.contract import BoardDriver
 from enmctl.boards.installed import drivers
 from enmctl.cli.asking import passkey_asker
-from enmctl.cli.claims import claims
 from enmctl.cli.progress import Progress
 from enmctl.cli.shell import Call
+from enmctl.cli.waiting import Waiting
 from enmctl.cli.wanted import Results, Wanted
-from enmctl.errors import BusyError, EnmError, FirmwareError, UnknownError, UsageError
-from enmctl.firmware.inspect import inspect
-from enmctl.gateway import by_hand, finding
+from enmctl.errors import EnmError, UnknownError, UsageError
+from enmctl.gateway.claiming import claims
 from enmctl.gateway.control import JobKind
-from enmctl.gateway.jobs import Target
-from enmctl.gateway.lookout import Bench, look_around, with_bluetooth
-from enmctl.gateway.memories import StoredMemories
-from enmctl.gateway.update_lock import UpdateLock
-from enmctl.models import Radio, Stage, Step
-from enmctl.store import StoreThread
+from enmctl.gateway.lookout import Bench
+from enmctl.gateway.memories import names_of_begun
+from enmctl.gateway.naming import call_names
+from enmctl.library.board import Board
+from enmctl.library.choosing import drivers_for, drivers_of
+from enmctl.library.radios import Radios, radios_of
+from enmctl.models import Stage, Step
 from enmctl.store.reading import read_devices
 
 Steps = AsyncGenerator[Step, None]
-
-HOW_TO_BE_HEARD = (
-    "no board is heard yet. A micro:bit with an ordinary program is heard in its pairing mode alone: hold A and B,"
-    " press and release reset, and let go of A and B once its LEDs fill (or, on a V2, press reset three times); compare"
-    " the pattern that it shows with the name that is told here. Going on to listen; Ctrl-C ends it"
-)
 
 
 async def work(call: Call, wanted: Wanted, shown: Progress) -> Results:
@@ -43,91 +36,51 @@ async def work(call: Call, wanted: Wanted, shown: Progress) -> Results:
         return await _directly(call, wanted, shown)
 
 
-async def find_only_board(call: Call, wanted: Wanted) -> str:
-    """The name of the one board there is.
+async def find_unnamed(call: Call, wanted: Wanted) -> list[str]:
+    """A word for each board that is meant where none is named: the only one there is, or all that are heard.
 
     Raises:
         OfflineError: no board is heard.
-        UsageError: several are.
+        UsageError: several are, and not all are wanted.
     """
-    async with call.world(), _bench(call, wanted) as bench, with_bluetooth(bench):
-        return (await finding.find_only_board(bench, _seconds(bench, wanted))).board.name
+    async with call.world(), _radios(call, wanted) as (radios, waiting):
+        return (await _boards(radios, wanted, waiting))[0]
 
 
 async def _directly(call: Call, wanted: Wanted, shown: Progress) -> Results:
-    async with _bench(call, wanted) as bench, _locked(bench, wanted), with_bluetooth(bench):
-        words, found = await _targets(bench, wanted, _seconds(bench, wanted))
+    async with _radios(call, wanted) as (radios, waiting):
+        words, found = await _boards(radios, wanted, waiting)
+        waiting.ends(board.target.board for board in found if isinstance(board, Board))
         if not wanted.all_boards:
-            _allow_pairing(call, bench, shown)
-        places = {
-            Radio.WIFI: asyncio.Semaphore(call.settings.wifi_concurrency),
-            Radio.BLUETOOTH: asyncio.Semaphore(call.settings.bluetooth_concurrency),
-        }
+            radios.allow_pairing(passkey_asker(call, shown))
         return await asyncio.gather(
             *(
                 _follow(
                     word,
-                    _steps(bench, wanted, target),
+                    _steps(wanted, board),
                     shown,
-                    _place_of(target, places),
-                    flashed=target if isinstance(target, Target) and wanted.kind is JobKind.FLASH else None,
+                    flashed=board if isinstance(board, Board) and wanted.kind is JobKind.FLASH else None,
                 )
-                for word, target in zip(words, _each_once(words, found), strict=True)
+                for word, board in zip(words, _each_once(words, found), strict=True)
             )
         )
 
 
-async def _targets(bench: Bench, wanted: Wanted, seconds: float) -> tuple[list[str], list[Target | EnmError]]:
+async def _boards(radios: Radios, wanted: Wanted, waiting: Waiting) -> tuple[list[str], Sequence[Board | EnmError]]:
     """The boards that are meant, each with the word for it."""
-    words = list(dict.fromkeys(wanted.words))
+    words, seconds = list(dict.fromkeys(wanted.words)), waiting.seconds
     if words:
-        return words, await finding.find_targets(bench, words, seconds)
+        return words, await radios.find_each(words, seconds=seconds)
     if not wanted.all_boards:
-        target = await finding.find_only_board(bench, seconds)
-        return [target.board.name], [target]
-    found = [finding.target_of(bench, board) for board in await look_around(bench, seconds)]
+        board = await radios.find(seconds=seconds)
+        return call_names([board.target.board]), [board]
+    waiting.begins()
+    found = await radios.find_all(seconds=seconds)
     if not found:
         raise UnknownError(
             f"no board was heard within {seconds:g} s", remedy="power them and bring them into range, see enmctl scan"
         )
-    return [target.board.local_id for target in found], list(found)
-
-
-async def _drivers_for(
-    drivers: Mapping[str, BoardDriver], file: Path, access: Mapping[str, str]
-) -> Mapping[str, BoardDriver]:
-    """The drivers of boards that can be sent a file; found out before any radio is touched.
-
-    Raises:
-        FirmwareError: it can be sent to no board.
-    """
-    read = {name: await asyncio.to_thread(_read, driver, file, access) for name, driver in drivers.items()}
-    fitting = {name: drivers[name] for name, firmware in read.items() if isinstance(firmware, Firmware)}
-    if fitting:
-        return fitting
-    errors = [error for error in read.values() if isinstance(error, FirmwareError)]
-    if len(errors) == 1:
-        raise errors[0]
-    looked = await asyncio.to_thread(inspect, file)
-    if looked.refusals:
-        first = looked.refusals[0]
-        raise FirmwareError(f"{file.name} cannot be sent, {first.message}", remedy=first.remedy, reason=first.reason)
-    raise next((error for error in errors if error.reason == "system"), errors[0])
-
-
-def _read(driver: BoardDriver, file: Path, access: Mapping[str, str]) -> Firmware | FirmwareError:
-    try:
-        return driver.read_firmware(file, access)
-    except FirmwareError as error:
-        return error
-
-
-def _allow_pairing(call: Call, bench: Bench, shown: Progress) -> None:
-    """Let boards be paired with: those that a person has named, or the only one."""
-    ask = passkey_asker(call, shown)
-    for driver in bench.of(Radio.BLUETOOTH).values():
-        driver.surroundings.may_pair = True
-        driver.surroundings.ask_passkey = ask
+    return call_names(board.target.board for board in found), found
 
 
 async def _provision(call: Call, wanted: Wanted, shown: Progress) -> Results:
@@ -142,155 +95,86 @@ async def _provision(call: Call, wanted: Wanted, shown: Progress) -> Results:
 
 
 @asynccontextmanager
-async def _bench(call: Call, wanted: Wanted) -> AsyncGenerator[Bench]:
-    """What work by hand needs: without a name the drivers alone of boards that the file is for.
-
-    A database is opened where there is one, and made where a transfer must be remembered.
-    """
+async def _radios(call: Call, wanted: Wanted) -> AsyncGenerator[tuple[Radios, Waiting]]:
+    """The radios that the work needs, and waiting for boards: without a name those alone that the file is for."""
     settings = call.settings
-    devices = await asyncio.to_thread(read_devices, settings.database)
     chosen = drivers_of(drivers(settings), wanted.board_type)
-    remembers = False
+    fitting: Mapping[str, BoardDriver] = {}
     if wanted.file is not None:
-        fitting = await _drivers_for(chosen, wanted.file, wanted.access)
-        remembers = any(driver.radio is Radio.BLUETOOTH for driver in fitting.values())
+        fitting = await drivers_for(chosen, wanted.file, wanted.access)
         chosen = chosen if wanted.words else fitting
-    async with AsyncExitStack() as stack:
-        store: StoreThread | None = None
-        if devices or remembers:
-            store = await stack.enter_async_context(StoreThread(settings.database))
-            for driver in chosen.values():
-                driver.surroundings.memories = StoredMemories(store)
-        yield Bench(
-            settings,
-            chosen,
-            devices,
-            store,
-            access=wanted.access,
-            reach=call.reach,
-            simulated_application=call.simulated_application,
-            nothing_yet=_hint(call, wanted),
-            desired=await claims(call),
-        )
+    waiting = Waiting(call, wanted, fitting or None, chosen)
+    bench = Bench(
+        settings,
+        chosen,
+        await asyncio.to_thread(read_devices, settings.database),
+        access=wanted.access,
+        reach=call.reach,
+        simulated_application=call.simulated_application,
+        nothing_yet=waiting.nothing_yet,
+        fitting=fitting or None,
+        begun=await asyncio.to_thread(names_of_begun, settings.database),
+        desired=await claims(settings, call.output.say),
+    )
+    async with radios_of(bench) as radios:
+        yield radios, waiting
 
 
-def _hint(call: Call, wanted: Wanted) -> Callable[[], None] | None:
-    if wanted.kind is not JobKind.FLASH or call.output.quiet:
-        return None
-    return lambda: call.output.say(HOW_TO_BE_HEARD)
-
-
-@asynccontextmanager
-async def _locked(bench: Bench, wanted: Wanted) -> AsyncGenerator[None]:
-    """Keep a Supervisor from stopping us in the middle of a transfer, on a machine that is a gateway.
-
-    A lock that this gateway took is let be: it does the same, and is another command's or left over.
-
-    Raises:
-        BusyError: somebody else holds the update lock.
-    """
-    if bench.store is None or not bench.devices or wanted.kind is not JobKind.FLASH or wanted.dry_run:
-        yield
-        return
-    lock = UpdateLock([bench.settings.lock_file, bench.settings.balena_lock_file], bench.store)
-    if await lock.is_ours():
-        yield
-        return
-    if (locked := lock.foreign()) is not None:
-        raise BusyError(f"somebody else holds the update lock {locked}", remedy="try again when it is gone")
-    await lock.acquire()
-    try:
-        yield
-    finally:
-        await lock.release()
-
-
-def drivers_of(installed: Mapping[str, BoardDriver], board_type: str | None) -> Mapping[str, BoardDriver]:
-    """The drivers of one type, or of all where none is named.
-
-    Raises:
-        UnknownError: no driver of that type is installed.
-    """
-    if board_type is None:
-        return installed
-    if board_type not in installed:
-        raise UnknownError(
-            f"there is no board type {board_type!r} here", remedy=f"installed are {', '.join(sorted(installed))}"
-        )
-    return {board_type: installed[board_type]}
-
-
-def _seconds(bench: Bench, wanted: Wanted) -> float:
-    return bench.longest if wanted.seconds is None else wanted.seconds
-
-
-def _place_of(target: Target | EnmError, places: Mapping[Radio, asyncio.Semaphore]) -> asyncio.Semaphore | None:
-    return None if isinstance(target, EnmError) else places[target.board.radio]
-
-
-def _each_once(words: Sequence[str], found: Sequence[Target | EnmError]) -> list[Target | EnmError]:
-    """The targets, with an error in place of each that was named before by another word."""
+def _each_once(words: Sequence[str], found: Sequence[Board | EnmError]) -> list[Board | EnmError]:
+    """The boards, with an error in place of each that was named before by another word."""
     taken: dict[object, str] = {}
-    once: list[Target | EnmError] = []
-    for word, target in zip(words, found, strict=True):
-        if isinstance(target, EnmError):
-            once.append(target)
+    once: list[Board | EnmError] = []
+    for word, board in zip(words, found, strict=True):
+        if isinstance(board, EnmError):
+            once.append(board)
             continue
-        first = taken.setdefault(target.board.place, word)
-        once.append(target if first == word else UsageError(f"{word} is the same board as {first}"))
+        first = taken.setdefault(board.target.board.place, word)
+        once.append(board if first == word else UsageError(f"{word} is the same board as {first}"))
     return once
 
 
-async def _steps(bench: Bench, wanted: Wanted, target: Target | EnmError) -> Steps:
+async def _steps(wanted: Wanted, board: Board | EnmError) -> Steps:
     """What is wanted of one board, done without a gateway."""
-    if isinstance(target, EnmError):
-        raise target
+    if isinstance(board, EnmError):
+        raise board
     match wanted.kind:
         case JobKind.FLASH if wanted.file is not None and wanted.dry_run:
-            steps = _rehearsed(target, wanted.file)
+            firmware = await board.check(wanted.file)
+            yield Step(Stage.DONE, note=f"nothing was sent; it would be {firmware.describe}")
         case JobKind.FLASH if wanted.file is not None:
-            steps = by_hand.flash(bench, target, wanted.file, hold=wanted.hold)
+            async with aclosing(board.flash(wanted.file, hold=wanted.hold)) as steps:
+                async for step in steps:
+                    yield step
         case JobKind.RESTART:
-            steps = by_hand.restart(bench, target)
+            yield Step(Stage.ACTIVATING)
+            await board.restart()
+            yield Step(Stage.DONE)
         case _:
-            steps = by_hand.identify(target)
-    async with aclosing(steps):
-        async for step in steps:
-            yield step
-
-
-async def _rehearsed(target: Target, file: Path) -> Steps:
-    """Say what would be sent, and send nothing."""
-    firmware = await asyncio.to_thread(target.driver.read_firmware, file, target.config)
-    yield Step(Stage.DONE, note=f"would send {firmware.describe}; nothing was sent")
+            await board.identify()
+            yield Step(Stage.DONE)
 
 
 async def _follow(
-    board: str,
-    steps: Steps,
-    shown: Progress,
-    places: asyncio.Semaphore | None = None,
-    *,
-    flashed: Target | None = None,
+    word: str, steps: Steps, shown: Progress, *, flashed: Board | None = None
 ) -> tuple[str, EnmError | None]:
     """Show how one board gets on; its error, where it fails. Of one that is being flashed Ctrl-C tells what is left."""
     stage: Stage | None = None
     try:
-        async with places or nullcontext(), aclosing(steps):
+        async with aclosing(steps):
             async for step in steps:
                 stage = step.stage
-                shown.step(board, step)
+                shown.step(word, step)
     except EnmError as error:
-        shown.failed(board, error)
-        return board, error
+        shown.failed(word, error)
+        return word, error
     except asyncio.CancelledError:
         if flashed is not None and stage is not None:
-            shown.stopped(board, await _what_is_left(flashed, stage))
+            shown.stopped(word, await _what_is_left(flashed, stage))
         raise
-    return board, None
+    return word, None
 
 
-async def _what_is_left(target: Target, stage: Stage) -> str:
+async def _what_is_left(board: Board, stage: Stage) -> str:
     if stage in (Stage.ACTIVATING, Stage.RETURNING):
         return "it has taken all of it, and restarts"
-    return await target.driver.left_with(target.board) or "it runs what it ran before"
+    return await board.left_with() or "it runs what it ran before"

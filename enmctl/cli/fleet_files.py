@@ -109,7 +109,7 @@ def _described(fleet: Fleet, settings: Any) -> list[dict[str, Any]]:
                 words = _read_by_driver(fleet, release, known[application.board_type], application.config, settings)
             except FirmwareError as error:
                 line, column = place_of(fleet.path.read_text("utf-8"), release.entry.keys)
-                faults.append(f"{fleet.path}:{line}:{column}: {error}")
+                faults.append(f"{fleet.path}:{line}:{column}: {_in_a_file(error, release, application.board_type)}")
                 continue
             described.append(
                 {
@@ -123,6 +123,16 @@ def _described(fleet: Fleet, settings: Any) -> list[dict[str, Any]]:
     if faults:
         raise FleetError.of(faults)
     return described
+
+
+def _in_a_file(error: FirmwareError, release: Release, board_type: str) -> FirmwareError:
+    """What a driver misses in an asset, for people who named a file."""
+    if error.reason != "no-firmware" or release.entry.where.endswith(".tar"):
+        return error
+    return FirmwareError(
+        f"{release.entry.where} is no firmware for {board_type} boards",
+        remedy="name a .bin, a .hex, a DFU package (.zip), or an asset (.tar)",
+    )
 
 
 def _read_by_driver(fleet: Fleet, release: Release, driver: Any, config: Mapping[str, str], settings: Any) -> str:

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 import typer
 
-from enmctl.cli.progress import Progress, progress
+from enmctl.cli.progress import Progress
 from enmctl.cli.running import client_of_running
 from enmctl.cli.shell import Call
-from enmctl.cli.wanted import Results, Wanted, read_file
+from enmctl.cli.showing import progress
+from enmctl.cli.wanted import Results, Wanted, read_whole
 from enmctl.errors import BusyError, EnmError, UsageError
 from enmctl.gateway.client import GatewayClient
 from enmctl.gateway.control import Job, JobKind
@@ -55,9 +56,9 @@ def carry_out(call: Call, wanted: Wanted) -> None:
 def _working_gateway(call: Call, wanted: Wanted) -> GatewayClient | None:
     """The gateway that is to do it; a paused one leaves the radios, and so work on boards, to us.
 
-    Devices are made by the gateway that has the database, or by nobody.
+    Devices are made by the gateway that has the database, or by nobody. What is only to be said needs no gateway.
     """
-    client = None if call.simulate else client_of_running(call.settings)
+    client = None if call.simulate or wanted.dry_run else client_of_running(call.settings)
     if client is None or client.status().current is GatewayStatus.RUNNING or wanted.kind is JobKind.PROVISION:
         return client
     call.output.say("the gateway is paused, so this goes directly to the board")
@@ -67,14 +68,15 @@ def _working_gateway(call: Call, wanted: Wanted) -> GatewayClient | None:
 def _through_gateway(call: Call, client: GatewayClient, wanted: Wanted, shown: Progress) -> Results:
     if wanted.access:
         raise BusyError(
-            "the running gateway takes user, password and path from a board's config alone",
+            "the running gateway takes user, password, path and how to send from a board's config alone:"
+            f" {', '.join(sorted(wanted.access))}",
             remedy="set them there, or first: enmctl pause",
             reason="gateway-runs",
         )
-    words = list(dict.fromkeys(wanted.words)) or [_only_board(call, wanted)]
+    words = list(dict.fromkeys(wanted.words)) or _unnamed(call, wanted)
     firmware, name = b"", ""
     if wanted.file is not None:
-        firmware, name = read_file(wanted.file, call.settings.asset_max_size), wanted.file.name
+        firmware, name = read_whole(wanted.file, call.settings.asset_max_size)
     jobs = [Job(wanted.kind, word, firmware=firmware, file_name=name, hold=wanted.hold) for word in words]
     try:
         return _Errands(client, shown).run(jobs)
@@ -83,10 +85,10 @@ def _through_gateway(call: Call, client: GatewayClient, wanted: Wanted, shown: P
         raise
 
 
-def _only_board(call: Call, wanted: Wanted) -> str:
-    from enmctl.cli.direct import find_only_board
+def _unnamed(call: Call, wanted: Wanted) -> list[str]:
+    from enmctl.cli.direct import find_unnamed
 
-    return asyncio.run(find_only_board(call, wanted))
+    return asyncio.run(find_unnamed(call, wanted))
 
 
 class _Errands:

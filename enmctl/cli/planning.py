@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from enmctl.boards.contract import BoardDriver
 from enmctl.boards.installed import board_types, drivers
 from enmctl.cli.shell import Call
 from enmctl.errors import ExitCode
 from enmctl.gateway.actions import Tell
 from enmctl.gateway.claiming import claimed
 from enmctl.gateway.decide import Seen, Stored, decide
-from enmctl.gateway.lookout import Bench, look_around, with_bluetooth
 from enmctl.gateway.planning import planned
 from enmctl.models import BoardKey, Desired, Device, DiscoveredBoard, Radio, short
 from enmctl.sources.installed import open_source
 from enmctl.store.reading import read_devices
+
+if TYPE_CHECKING:
+    from enmctl.boards.contract import BoardDriver
 
 PLAN_COLUMNS = ("do", "device", "board", "application", "commit", "why")
 SPARE_PLAN_COLUMNS = ("application", "board")
@@ -68,7 +69,7 @@ def _draw(call: Call, actions: Sequence[Mapping[str, Any]]) -> None:
     else:
         call.output.say("nothing is to be done")
     if reports:
-        call.output.say(f"and the source would be told how {reports} devices are")
+        call.output.say(f"and the source would be told how {reports} device{'s are' if reports > 1 else ' is'}")
 
 
 def _by_gateway(call: Call) -> Sequence[Mapping[str, Any]] | None:
@@ -102,6 +103,8 @@ async def _worked_out(call: Call, seconds: float | None) -> Sequence[Mapping[str
 
 async def _heard(call: Call, desired: Desired, devices: Sequence[Device], seconds: float) -> Mapping[BoardKey, Seen]:
     """The boards that are advertised now, each as its application's; none of them is asked anything."""
+    from enmctl.gateway.lookout import Bench, look_around, with_bluetooth  # what a plan without listening does without
+
     bench = Bench(
         call.settings,
         _wanted_drivers(call, desired),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enmctl.cli.claims import fleet_named
 from enmctl.cli.running import client_of_running
 from enmctl.cli.shell import Call
 from enmctl.errors import UnknownError, UsageError
+from enmctl.gateway.claiming import fleet_named
 from enmctl.gateway.rolling_back import asked_for
 from enmctl.store import Store
 

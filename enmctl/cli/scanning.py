@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from enmctl.boards.installed import drivers
-from enmctl.cli.claims import claims
-from enmctl.cli.direct import drivers_of
 from enmctl.cli.durations import spell
 from enmctl.cli.shell import Call
 from enmctl.cli.views import BOARD_COLUMNS, SPARE_BOARD_COLUMNS, board_cells, board_fields
 from enmctl.errors import StoreError
-from enmctl.gateway.lookout import Bench, look_around, with_bluetooth
+from enmctl.gateway.claiming import claims
+from enmctl.gateway.lookout import Bench, look_around, usual_span
+from enmctl.gateway.memories import names_of_begun
+from enmctl.library.choosing import drivers_of
+from enmctl.library.radios import radios_of
 from enmctl.models import Device, DiscoveredBoard
 
 Boards = Sequence[DiscoveredBoard]
@@ -63,7 +65,8 @@ async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], f
             devices,
             reach=call.reach,
             simulated_application=call.simulated_application,
-            desired=await claims(call),
+            begun=await asyncio.to_thread(_names_of_begun, call),
+            desired=await claims(settings, call.output.say),
         )
         with _shown(call, devices, search) as show:
 
@@ -71,8 +74,8 @@ async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], f
                 show(boards)
                 return search.count is not None and len({board.place for board in boards}) >= search.count
 
-            async with with_bluetooth(bench):
-                longest = bench.longest if search.seconds is None else search.seconds
+            async with radios_of(bench):
+                longest = usual_span(settings, bench.drivers) if search.seconds is None else search.seconds
                 endless = search.watch and search.seconds is None
                 found = await look_around(bench, None if endless else longest, heard=heard)
             for trouble in bench.trouble:
@@ -89,6 +92,13 @@ def _known_devices(call: Call) -> Sequence[Device]:
     except StoreError as error:
         call.output.say(f"which boards are devices is not known: {error.message}")
         return ()
+
+
+def _names_of_begun(call: Call) -> Mapping[str, str]:
+    """What the boards are called that wait for the rest of a program; none likewise."""
+    with suppress(StoreError):
+        return names_of_begun(call.settings.database)
+    return {}
 
 
 def _device_of(board: DiscoveredBoard, devices: Sequence[Device]) -> Device | None:
@@ -110,17 +120,18 @@ def _shown(call: Call, devices: Sequence[Device], search: Search) -> Iterator[Ca
     if not _is_drawn(call):
         yield _Lines(call, devices).show if search.watch else lambda _: None
         return
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.live import Live
     from rich.spinner import Spinner
 
     console = Console(stderr=True)
-    with Live(Spinner("dots", "listening for boards; Ctrl-C ends"), console=console, transient=True) as live:
+    listening = Spinner("dots", "listening for boards; Ctrl-C ends")
+    with Live(listening, console=console, transient=True) as live:
 
         def draw(boards: Boards) -> None:
             rows = [board_cells(board, _device_of(board, devices)) for board in boards]
             table = call.output.drawn(BOARD_COLUMNS, rows, spare=SPARE_BOARD_COLUMNS, width=console.width)
-            live.update(table, refresh=True)
+            live.update(Group(table, listening), refresh=True)
 
         yield draw
 

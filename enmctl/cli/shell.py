@@ -88,7 +88,7 @@ class Call:
         """What a command may listen on and connect to; a simulated adapter is reached through the simulator."""
         if self._reach is not None:
             return self._reach
-        from enmctl.cli.reaching import reach_of
+        from enmctl.library.reaching import reach_of
 
         return reach_of(self.settings)
 

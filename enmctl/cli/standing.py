@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enmctl.cli.claims import fleet_named
 from enmctl.cli.durations import spell
 from enmctl.cli.running import gateway_at_work
 from enmctl.cli.views import STATES, clock, state_of
 from enmctl.errors import EnmError, GatewayError, StoreError
+from enmctl.gateway.claiming import fleet_named
 from enmctl.models import GatewayStatus
 from enmctl.settings import FLEET
 
@@ -41,7 +41,7 @@ def standing(settings: Settings) -> dict[str, Any]:
         "paused_by": summary.get("pausedBy"),
         "source": _source_of(settings, summary) if summary else _ask_source(settings),
         "database": str(settings.database),
-        "assets_directory": str(settings.assets_directory),
+        "assets_directory": summary.get("assetsDirectory", str(settings.assets_directory)),
         "update_lock": summary["updateLock"] if "updateLock" in summary else foreign_lock(settings),
         "hotspot": summary.get("hotspot"),
         "boards": _board_counts(summary.get("boards")),

@@ -14,7 +14,7 @@ STATES = {
     "no-target": "no target yet",
     "on-target": "on target",
     "held": "held by hand",
-    "rolled-back": "rolled back, until its target changes",
+    "rolled-back": "rolled back until its target changes",
     "refused": "waits for another target",
     "retrying": "failed, tried again",
     "behind": "behind",
@@ -133,7 +133,7 @@ def board_fields(board: DiscoveredBoard, device: Device | None) -> dict[str, Any
 
 def board_cells(board: DiscoveredBoard, device: Device | None) -> tuple[object, ...]:
     """A board that was heard, as a row of ``BOARD_COLUMNS``."""
-    address = board.addresses[0] if board.addresses else ""
+    address = next((address for address in board.addresses if address != board.local_id), "")
     place = f"[{address}]" if ":" in address and board.port is not None else address
     return (
         board.local_id,

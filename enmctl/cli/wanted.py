@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,3 +90,25 @@ def read_file(file: Path, most: int) -> bytes:
     if len(data) > most:
         raise FirmwareError(f"{file} is larger than {most} bytes", remedy="ENM_ASSET_MAX_SIZE bounds it", reason="size")
     return data
+
+
+def read_whole(file: Path, most: int) -> tuple[bytes, str]:
+    """What a gateway is to be handed of a firmware file, at most so many bytes, and a file name for it.
+
+    An image for a Nordic board comes together with the init packet that lies beside it, as a package (Nordic's
+    pc-nrfutil, before it had manifests).
+
+    Raises:
+        FirmwareError: it cannot be read, is empty, or is larger.
+    """
+    from enmctl.firmware.inspect import INIT_PACKET, Kind, inspect
+
+    data = read_file(file, most)
+    beside = file.with_suffix(INIT_PACKET)
+    if beside == file or not beside.is_file() or inspect(file).kind is not Kind.BARE_IMAGE:
+        return data, file.name
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as members:
+        members.writestr("application.bin", data)
+        members.writestr("application.dat", read_file(beside, most))
+    return package.getvalue(), f"{file.stem}.zip"

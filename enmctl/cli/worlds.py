@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shlex
 import signal
@@ -185,6 +186,9 @@ def _introduce(output: Output, world: World, environment: dict[str, str]) -> Non
     application_id = world.application_ids[0]
     output.say(f"commands: curl {world.control_url}, like")
     output.say(f"  curl -d '{{\"application\": {application_id}}}' {world.control_url.rstrip('/')}/push")
+    for local_id in list(world.bluetooth_boards)[:1]:
+        fault = json.dumps({"board": local_id, "fault": "link-lost"})
+        output.say(f"  curl -d '{fault}' {world.control_url.rstrip('/')}/break")
     output.say("Ctrl-C ends it")
 
 
@@ -209,15 +213,3 @@ async def _stop_asked() -> None:
         with contextlib.suppress(NotImplementedError):  # Windows: there Ctrl-C raises KeyboardInterrupt by itself
             loop.add_signal_handler(number, stop.set)
     await stop.wait()
-
-
-def reach_into(adapter: str) -> Reach:
-    """This machine's own network, and the air of the simulator that an adapter's name tells.
-
-    Raises:
-        RadioError: simulated Bluetooth is not installed.
-    """
-    from enmctl.radio.bluetooth import BluetoothRadio
-    from enmctl.simulator.bluetooth.channel import virtual_radio
-
-    return Reach(loopback_only=True, open_bluetooth=lambda settings: BluetoothRadio(settings, virtual_radio(adapter)))

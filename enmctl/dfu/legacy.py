@@ -56,6 +56,8 @@ VERSION_INIT_NEEDED: Final = 5
 VERSION_APPLICATION: Final = 1
 """What an application that can start its bootloader has instead of a bootloader's version."""
 
+KEPT_NOTHING: Final = "starts over: the board has kept nothing of it, as after a power cut or two minutes of silence"
+
 PROVEN_LEAST: Final = 1024 * PACKET
 """Bytes taken without a hole after which a board counts as faster than the link.
 
@@ -87,6 +89,11 @@ class Legacy:
         self._acknowledged = 0
         self._complete = False
         self._trouble: int | None = None
+
+    @property
+    def _is_old(self) -> bool:
+        """Whether the bootloader is from before SDK 6.1; those have no version."""
+        return self._memory.old_protocol and self._version is None
 
     def run(self, opened: Opened) -> Transfer[None]:
         """Bring the image onto the board and have it activated; the connection is lost afterwards.
@@ -148,9 +155,11 @@ class Legacy:
     def _resumed(self) -> Transfer[int | None]:
         """Where to go on: None where the board is to be started anew."""
         accepted = yield from self._received()
-        if accepted == 0:
-            return None
         memory = self._memory
+        if accepted == 0:
+            if memory.begun == "dfu" and memory.sent:
+                yield Tell(Step(Stage.TRANSFERRING, note=KEPT_NOTHING))
+            return None
         if accepted > self._size or not self.may_resume(accepted):
             raise (yield from self._reset(self._why_anew(accepted)))
         self._acknowledged = memory.sent = accepted
@@ -174,16 +183,16 @@ class Legacy:
         yield Keep()
         yield Tell(Step(Stage.TRANSFERRING, 0, self._size, note="erases the old program"))
         kind = bool(sizes.softdevice) | bool(sizes.bootloader) << 1 | bool(sizes.application) << 2
-        old = memory.old_protocol
+        old = self._is_old
         yield Request(LEGACY_CONTROL, bytes([Op.START]) if old else bytes([Op.START, kind]))
-        announced = struct.pack("<I", self._size)
-        if not old:
-            announced = SIZES.pack(sizes.softdevice, sizes.bootloader, sizes.application)
-        yield Write(LEGACY_PACKET, announced)
-        status = yield from self._answer(Op.START, self._limits.erase)
+        each = SIZES.pack(sizes.softdevice, sizes.bootloader, sizes.application)
+        yield Write(LEGACY_PACKET, struct.pack("<I", self._size) if old else each)
+        status, _ = yield from self._answer(Op.START, self._limits.erase)
         if status == Status.NOT_SUPPORTED and self._version is None and not old:
             memory.old_protocol = True
             raise (yield from self._reset("it speaks the protocol of SDK 6 and before"))
+        if status == Status.FAILED and old:
+            memory.old_protocol = False  # what a later one says of a START without its type
         if status == Status.TOO_BIG:
             raise RefusedError(
                 f"the board has no room for {self._size} bytes",
@@ -199,7 +208,7 @@ class Legacy:
         init = self._payload.init
         if init is None:
             return
-        if self._memory.old_protocol:
+        if self._is_old:
             yield Request(LEGACY_CONTROL, bytes([Op.INIT]))
             yield Write(LEGACY_PACKET, struct.pack("<H", self._payload.crc16))
         else:
@@ -207,7 +216,7 @@ class Legacy:
             for at in range(0, len(init), PACKET):
                 yield Write(LEGACY_PACKET, init[at : at + PACKET])
             yield Request(LEGACY_CONTROL, bytes([Op.INIT, 1]))
-        status = yield from self._answer(Op.INIT, self._limits.answer)
+        status, _ = yield from self._answer(Op.INIT, self._limits.answer)
         if status == Status.FAILED:
             names = ", ".join(f"0x{softdevice:04X}" for softdevice in self._payload.softdevices) or "none"
             raise RefusedError(
@@ -249,7 +258,8 @@ class Legacy:
             pace.took(room)
             for at in range(sent, min(sent + room, size), PACKET):
                 yield Write(LEGACY_PACKET, data[at : at + PACKET])
-            sent = memory.sent = min(sent + room, size)
+                memory.sent = min(at + PACKET, size)
+            sent = memory.sent
             yield from self._listen(0, overdue=False)
             if not self.checks and memory.pace is None and self._clock() >= proof_due and sent < size:
                 yield from self._prove()
@@ -323,7 +333,7 @@ class Legacy:
     def _received(self) -> Transfer[int]:
         """How many bytes the board has accepted."""
         yield Request(LEGACY_CONTROL, bytes([Op.RECEIVED_SIZE]))
-        status, rest = yield from self._whole_answer(Op.RECEIVED_SIZE, self._limits.answer)
+        status, rest = yield from self._answer(Op.RECEIVED_SIZE, self._limits.answer)
         if status != Status.SUCCESS or len(rest) < 4:  # noqa: PLR2004 - a count of 32 bits
             raise (yield from self._reset("it does not tell how much it has"))
         return int.from_bytes(rest[:4], "little")
@@ -331,7 +341,7 @@ class Legacy:
     def _validate(self) -> Transfer[None]:
         yield Tell(Step(Stage.TRANSFERRING, self._size, self._size))
         yield Request(LEGACY_CONTROL, bytes([Op.VALIDATE]))
-        status = yield from self._answer(Op.VALIDATE, self._limits.answer)
+        status, _ = yield from self._answer(Op.VALIDATE, self._limits.answer)
         if status == Status.INVALID_STATE and self._memory.validated:
             return
         if status == Status.CRC_ERROR:
@@ -356,11 +366,7 @@ class Legacy:
         except LinkError:
             return
 
-    def _answer(self, op: Op, seconds: float) -> Transfer[int]:
-        status, _ = yield from self._whole_answer(op, seconds)
-        return status
-
-    def _whole_answer(self, op: Op, seconds: float) -> Transfer[tuple[int, bytes]]:
+    def _answer(self, op: Op, seconds: float) -> Transfer[tuple[int, bytes]]:
         """The answer to ``op``: its status, and what follows. Receipts and errors that come before it are noted.
 
         Raises:
@@ -383,6 +389,7 @@ class Legacy:
 
     def _reset(self, why: str, *, refused: bool = False) -> Transfer[StartOverError]:
         """Reset the board, which forgets all that it was sent, and bring the error to raise."""
+        self._memory.sent = self._memory.proven = 0
         yield Keep()
         try:
             yield Request(LEGACY_CONTROL, bytes([Op.RESET]))

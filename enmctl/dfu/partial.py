@@ -65,6 +65,8 @@ class Mode(IntEnum):
 
 
 WRITTEN: Final = 0xFF
+VERSION: Final = 1
+"""Of the service, as it tells its status."""
 
 
 class RegionInfo(NamedTuple):
@@ -123,6 +125,9 @@ class Partial:
         if self.unfit or runtime is None or user is None:
             return Verdict.UNFIT
         status = yield from self._ask(bytes([Op.STATUS]), 3)
+        if status[1] != VERSION:
+            self.unfit = f"the board speaks version {status[1]} of partial flashing"
+            return Verdict.UNFIT
         if status[2] == Mode.APPLICATION:
             if self._part.own_hash == user.hash and self._memory.begun != "partial":
                 return Verdict.CURRENT
@@ -160,18 +165,21 @@ class Partial:
             return "the board's program is built on another version of the runtime"
         if user.start != part.address:
             return "the program begins at another place than the one on the board"
+        if part.address + len(part.data.rstrip(UNUSED[:1])) > user.end:
+            return "the program is larger than the place that the board has for it"
         if part.own_hash is not None and not any(user.hash):
             return "the board does not tell which program it has"
         return ""
 
     def _send(self, user: RegionInfo) -> Transfer[None]:
         part = self._part
-        end = min(len(part.data), user.end - part.address) // BLOCK * BLOCK
+        end = min(len(part.data), -(-(user.end - part.address) // BLOCK) * BLOCK)
         starts = [at for at in range(0, end, BLOCK) if self._counts(at)]
-        self._memory.sha256, self._memory.begun = self._sha256, "partial"
+        self._memory.sha256, self._memory.begun, self._memory.unended = self._sha256, "partial", True
         yield Keep()
         number = yield from self._synchronised()
         total = BLOCK * len(starts)
+        yield Tell(Step(Stage.TRANSFERRING, 0, total, note="sends the user's part alone"))
         for done, at in enumerate(starts):
             yield Tell(Step(Stage.TRANSFERRING, done * BLOCK, total))
             number = yield from self._send_block(at, number)

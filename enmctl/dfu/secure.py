@@ -39,6 +39,10 @@ from enmctl.models import Stage, Step
 PACKET_MOST: Final = 244
 """Bytes of a packet at the MTU of 247 that bootloaders from SDK 15 on have."""
 
+PACKET_LEAST: Final = 20
+"""Bytes of a packet at the least MTU. Some computers agree on a larger one and lose what is longer
+(microbit-android #82), so packets of which nothing arrives are made as small as this."""
+
 WORD: Final = 4
 BUFFERS: Final = 17
 """Packets that a bootloader has buffers for: those of one object (nrf_dfu_ble.c, 4096 / 244 + 1)."""
@@ -91,10 +95,11 @@ class Secure:
         self._memory = memory
         self._limits = limits
         self._clock = clock
-        self._packet = 20
+        self._packet = PACKET_LEAST
         self._receipts = 0
         self._reached_at = self._settled_at = self._erased_at = 0.0
         self._counted = (0, 0)
+        self._is_resumed = False
 
     def run(self, opened: Opened) -> Transfer[None]:
         """Bring the image onto the board and have it activated; the connection is lost afterwards.
@@ -104,7 +109,7 @@ class Secure:
             RefusedError: the board will never take this image.
             LinkError: as the link's operations do.
         """
-        self._packet = max(20, min(opened.most, PACKET_MOST) // WORD * WORD)
+        self._packet = max(PACKET_LEAST, min(opened.most, PACKET_MOST) // WORD * WORD)
         yield Subscribe(SECURE_CONTROL)
         yield from self._succeed(Op.RECEIPTS, struct.pack("<H", 0))
         may_resume = yield from self._send_init()
@@ -131,13 +136,10 @@ class Secure:
             memory.tainted = memory.validated = memory.activated = False
             yield Keep()
             yield from self._succeed(Op.CREATE, struct.pack("<BI", Kind.COMMAND, len(init)))
-        for start in range(at, len(init), self._packet):
-            yield Write(SECURE_PACKET, init[start : start + self._packet])
-        offset, crc = yield from self._count()
-        if (offset, crc) != (len(init), crc32(init)):
-            memory.sha256 = ""
-            raise StartOverError("the init packet did not reach it whole")
+        yield from self._write_init(init, at)
         result, rest = yield from self._ask(Op.EXECUTE)
+        if result == Result.NO_RESOURCES:
+            raise self._too_big()
         if result in BAD_INIT:
             raise RefusedError(
                 f"the board does not accept the init packet: {words_of(result, rest)}",
@@ -147,6 +149,19 @@ class Secure:
         self._must(Op.EXECUTE, result, rest)
         self._settled_at = self._reached_at + SETTLING
         return resumed
+
+    def _write_init(self, init: bytes, at: int) -> Transfer[None]:
+        """Bring the init packet over, of which the board has the bytes up to ``at``."""
+        while True:
+            for start in range(at, len(init), self._packet):
+                yield Write(SECURE_PACKET, init[start : start + self._packet])
+            offset, crc = yield from self._count()
+            if (offset, crc) == (len(init), crc32(init)):
+                return
+            if offset != at or self._packet == PACKET_LEAST:
+                self._memory.sha256 = ""
+                raise StartOverError("the init packet did not reach it whole")
+            self._packet = PACKET_LEAST
 
     def _send_data(self, *, may_resume: bool) -> Transfer[None]:
         selected = yield from self._select(Kind.DATA)
@@ -162,19 +177,33 @@ class Secure:
             offset = end
 
     def _resumed(self, selected: Selected, *, may_resume: bool) -> Transfer[int]:
-        """Where to go on, told to whoever watches."""
+        """Where to go on, told to whoever watches; within an object only where all of it that is there is right."""
         most, offset, crc = selected
         if not offset or not may_resume:
-            note = "starts over, the board has kept nothing of it" if may_resume and self._memory.sent else ""
+            note = "starts over: the board has kept nothing of it" if may_resume and self._memory.sent else ""
             yield Tell(Step(Stage.TRANSFERRING, 0, self._size, note=note))
             return 0
-        if offset > self._size or crc32(self._data[:offset]) != crc:
-            self._memory.sha256 = ""
-            raise StartOverError("what it has is not the beginning of this image")
+        is_right = offset <= self._size and crc32(self._data[:offset]) == crc
+        if not is_right:
+            offset = yield from self._gone_back(min(offset, self._size) - 1, most)
+        self._is_resumed = True
         yield Tell(Step(Stage.TRANSFERRING, offset, self._size, note=f"goes on at {offset} of {self._size} bytes"))
-        if offset % most == 0 or offset == self._size:
+        if is_right and (offset % most == 0 or offset == self._size):
             yield from self._execute(offset)
         return offset
+
+    def _gone_back(self, last: int, most: int) -> Transfer[int]:
+        """Begin the object anew that has the byte ``last``, for something of it got lost; brings its first byte.
+
+        Raises:
+            StartOverError: what the board has before it is not of this image either.
+        """
+        first = last // most * most
+        yield from self._create(min(most, self._size - first), ERASING)
+        if (yield from self._count()) != (first, crc32(self._data[:first])):
+            self._memory.sha256 = ""
+            raise StartOverError("what it has is not the beginning of this image")
+        return first
 
     def _send_object(self, first: int, at: int, end: int) -> Transfer[None]:
         """Bring an object onto the board, of which it has the bytes up to ``at``; its CRC is right then."""
@@ -186,8 +215,11 @@ class Secure:
             self._erased_at = 0.0
             if at == first:
                 yield from self._create(end - first, ERASING * (number + 1))
-            if (yield from self._stream(at, end, window)) == expected:
+            counted = yield from self._stream(at, end, window)
+            if counted == expected:
                 return
+            if counted[0] == at:
+                self._packet = PACKET_LEAST
             at = first
         raise StartOverError(f"the bytes up to {end} got lost {self._limits.object_tries} times")
 
@@ -259,6 +291,8 @@ class Secure:
             raise
         if is_last and result in BAD_INIT:
             self._memory.forget()
+            if self._is_resumed:
+                raise StartOverError(f"it does not accept what it had in part from before: {words_of(result, rest)}")
             raise RefusedError(
                 f"the board does not accept the image: {words_of(result, rest)}",
                 remedy="try again; if it stays, make the package anew, or suspect the board's flash",
@@ -318,9 +352,16 @@ class Secure:
         if result == Result.SUCCESS:
             return
         if op == Op.CREATE and result == Result.NO_RESOURCES:
-            raise RefusedError(f"the board has no room for {self._size} bytes", reason="too-big")
+            raise self._too_big()
         self._memory.sha256 = ""
         raise StartOverError(f"it said of {DOING[op]}: {words_of(result, rest)}")
+
+    def _too_big(self) -> RefusedError:
+        return RefusedError(
+            f"the board has no room for {self._size} bytes",
+            remedy="make the program smaller, or build it for this board",
+            reason="too-big",
+        )
 
 
 def _counted(data: bytes) -> tuple[int, int] | None:

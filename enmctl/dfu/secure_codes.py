@@ -26,6 +26,7 @@ class Kind(IntEnum):
 class Result(IntEnum):
     """The third byte of an answer."""
 
+    INVALID = 0
     SUCCESS = 1
     NOT_SUPPORTED = 2
     INVALID_PARAMETER = 3
@@ -38,6 +39,7 @@ class Result(IntEnum):
 
 
 RESULTS: Final = {
+    Result.INVALID: "the request is not valid",
     Result.NOT_SUPPORTED: "it does not know this request",
     Result.INVALID_PARAMETER: "a parameter is wrong",
     Result.NO_RESOURCES: "that is too big for it",
@@ -78,8 +80,9 @@ DOING: Final = {
 
 def words_of(result: int, rest: bytes) -> str:
     """What a result means, with the bytes that follow it, as a clause."""
-    if result == Result.EXTENDED and rest:
-        return EXTENDED.get(rest[0], f"extended error 0x{rest[0]:02X}")
+    if result == Result.EXTENDED:
+        code = rest[0] if rest else 0
+        return EXTENDED.get(code, f"extended error 0x{code:02X}")
     try:
         return RESULTS[Result(result)]
     except (ValueError, KeyError):

@@ -37,8 +37,9 @@ from enmctl.firmware.payload import Payload
 from enmctl.firmware.targets import Target
 from enmctl.models import BoardMode, Proof, Stage, Step
 
-SINGLE_BANK: Final = frozenset({Target.MICROBIT_V1, Target.MICROBIT_V2})
-"""Boards that erase the old program first, so that a program that runs is the new one."""
+SINGLE_BANK: Final = frozenset({Target.MICROBIT_V1})
+"""Boards that erase the old program first, so that a program that runs is the new one. A V2 does so as well, but not
+after a package of nrfutil's, which has the program checked at each start (nrf_dfu_utils.c)."""
 
 NEEDED: Final = {
     Protocol.LEGACY: {LEGACY_CONTROL, LEGACY_PACKET},
@@ -51,10 +52,15 @@ REFUSED_TWICE: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What to send to a board, in this order; with ``part``, that alone may do for a board that runs on the same."""
+    """What to send to a board, in this order.
+
+    ``part`` alone may do for a board that runs on the same, unless it is ``whole`` that all is sent; then it ends a
+    partial flash that was begun before.
+    """
 
     payloads: tuple[Payload, ...]
     part: UserPart | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,27 +109,37 @@ class _Update:
     def run(self) -> Transfer[Proof]:
         choice = yield from self._choose()
         sha256 = choice.payloads[-1].sha256
-        if choice.part is not None and self._mode is BoardMode.APPLICATION:
+        if choice.part is not None and not choice.whole and self._mode is BoardMode.APPLICATION:
             proof = yield from self._partially(choice.part, sha256)
             if proof is not None:
                 return proof
-        was_partial = self._memory.begun == "partial"
         proof = Proof.RETURN_ALONE
         for payload in choice.payloads:
             proof = yield from self._bring(payload, is_last=payload is choice.payloads[-1])
-        if was_partial and choice.part is not None:
-            proof = (yield from self._out_of_pairing(choice.part, sha256)) or proof
+        if self._memory.unended:
+            proof = yield from self._out_of_pairing(choice.part, sha256, proof)
         return proof
 
-    def _out_of_pairing(self, part: UserPart, sha256: str) -> Transfer[Proof | None]:
+    def _out_of_pairing(self, part: UserPart | None, sha256: str, shown: Proof) -> Transfer[Proof]:
         """End a partial flash that was begun once, so that the board leaves its pairing mode.
 
         The mark that keeps it there lies where a full flash does not reach; only the end of a partial one removes it.
+        Without that nobody knows whether the program runs. A board that is silent is not in that mode.
         """
-        self._mode = BoardMode.APPLICATION
-        self._memory.begun, self._memory.sha256 = "partial", sha256
-        yield Keep()
-        return (yield from self._partially(part, sha256))
+        if shown is Proof.CHECK_ALONE:
+            yield from self._forget(unended=False)
+            return shown
+        if part is not None:
+            self._mode = BoardMode.APPLICATION
+            self._memory.begun, self._memory.sha256 = "partial", sha256
+            yield Keep()
+            proof = yield from self._partially(part, sha256, ends=True)
+            if proof is not None:
+                return proof
+            yield from self._forget()
+        note = "a partial flash was begun before: if the board stays in its pairing mode, copy the file over USB"
+        yield Tell(Step(Stage.CHECKING, note=note))
+        return Proof.RETURN_ALONE
 
     def _choose(self) -> Transfer[Choice]:
         """Connect, and pick what to send."""
@@ -133,19 +149,21 @@ class _Update:
             except LinkError as error:
                 yield from self._set_back(error, "the board is as it was")
 
-    def _partially(self, part: UserPart, sha256: str) -> Transfer[Proof | None]:
-        """Send the user's part alone; None where all must be sent."""
+    def _partially(self, part: UserPart, sha256: str, *, ends: bool = False) -> Transfer[Proof | None]:
+        """Send the user's part alone; None where all must be sent, or has been and is only to be ended."""
         partial = Partial(part, sha256, self._memory, self._limits)
         while self._mode is BoardMode.APPLICATION or self._memory.begun == "partial":
             try:
                 opened = yield from self._open(BoardMode.APPLICATION)
                 verdict = yield from partial.run(opened)
                 if verdict is Verdict.UNFIT:
-                    yield Tell(Step(Stage.CHECKING, note=f"sends all: {self._why_all(partial, sha256)}"))
+                    if not ends:
+                        yield Tell(Step(Stage.CHECKING, note=f"sends all: {self._why_all(partial, sha256)}"))
                     return None
                 yield from self._close()
                 if verdict is Verdict.CURRENT:
                     yield Tell(Step(Stage.CHECKING, note="nothing to send, the board runs this very program"))
+                    yield from self._forget(unended=False)
                     return Proof.VERSION_READ_BACK
                 if verdict is Verdict.DONE:
                     return (yield from self._back_from_partial(partial))
@@ -172,7 +190,7 @@ class _Update:
             if not verified:
                 raise StartOverError("it waits for the rest of the program")
             proof = Proof.VERSION_READ_BACK
-        yield from self._forget()
+        yield from self._forget(unended=False)
         return proof
 
     def _why_all(self, partial: Partial, sha256: str) -> str:
@@ -355,8 +373,9 @@ class _Update:
         mode: BoardMode | None = yield Heard(None, self._limits.answer)
         self._mode = mode or self._mode
 
-    def _forget(self) -> Transfer[None]:
+    def _forget(self, *, unended: bool | None = None) -> Transfer[None]:
         self._memory.forget()
+        self._memory.unended = self._memory.unended if unended is None else unended
         yield Keep()
 
 

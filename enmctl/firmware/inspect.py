@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from os import PathLike
 from pathlib import Path
 from typing import Final
 
@@ -82,7 +83,7 @@ class Inspection:
         return bool(self.payloads)
 
 
-def inspect(path: Path) -> Inspection:
+def inspect(file: str | PathLike[str]) -> Inspection:
     """Look into a firmware file; what is wrong with it is told in the result.
 
     A ``.bin`` is taken together with the ``.dat`` of the same name, where there is one.
@@ -90,6 +91,7 @@ def inspect(path: Path) -> Inspection:
     Raises:
         FirmwareError: it cannot be read at all; ``reason`` is one of ``no-file``, ``unreadable`` and ``too-big``.
     """
+    path = Path(file)
     data = _read(path, MOST_BYTES)
     kind, look = _kind(data)
     found = Inspection(path.name, kind, len(data), hashlib.sha256(data).hexdigest())

@@ -1,7 +1,7 @@
 """Boards within reach of Bluetooth: what they advertise, and whether they still do.
 
 Nothing is asked of them: a board that advertises is there, and one that has not for a while is offline. A board in its
-bootloader names no application; it is known by the address of a device, or not at all.
+bootloader, or with a program of no application, is known by the address of a device, or not at all.
 """
 
 from __future__ import annotations
@@ -84,6 +84,24 @@ class BluetoothHearing:
         for name in list(self._names):
             self._drop(name)
 
+    async def listen_for(self, is_meant: Callable[[DiscoveredBoard], bool], seconds: float) -> list[DiscoveredBoard]:
+        """What a board is that is meant, of each type that it may be of; nothing where it is not heard.
+
+        A person has named it, so it need be no application's.
+
+        Raises:
+            RadioError: there was no listening in all that time.
+        """
+        if self._radio is None:
+            return []
+
+        def meant(advert: Advert) -> list[DiscoveredBoard]:
+            found = (driver.recognise(advert) for driver in self._drivers.values())
+            return [board for board in found if board is not None and is_meant(board)]
+
+        advert = await self._radio.heard(lambda advert: bool(meant(advert)), seconds)
+        return [] if advert is None else meant(advert)
+
     def _heard(self, advert: Advert) -> None:
         board = self._recognise(advert)
         if board is None:
@@ -113,9 +131,7 @@ class BluetoothHearing:
             board = driver.recognise(advert)
             if board is None:
                 continue
-            if board.mode is BoardMode.APPLICATION:
-                return replace(board, signal=None)
-            known = self._bootloader_of(board.local_id)
+            known = None if board.application_id is not None else self._device_of(board)
             if known is not None and known[1] == board_type:
                 key = known[0]
                 return replace(
@@ -125,7 +141,15 @@ class BluetoothHearing:
                     addresses=(key.local_id,),
                     signal=None,
                 )
+            if board.mode is BoardMode.APPLICATION:
+                return replace(board, signal=None)
         return None
+
+    def _device_of(self, board: DiscoveredBoard) -> tuple[BoardKey, str] | None:
+        """The device that a board is which names no application: a bootloader, or a program that somebody put on it."""
+        if board.mode is BoardMode.BOOTLOADER:
+            return self._bootloader_of(board.local_id)
+        return self.devices.get(board.local_id)
 
     def _bootloader_of(self, address: str) -> tuple[BoardKey, str] | None:
         """The device whose bootloader has this address: its own, or the next one."""

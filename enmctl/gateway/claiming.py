@@ -6,9 +6,17 @@ is left alone, whatever its firmware names.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from enmctl.errors import FleetError
 from enmctl.models import Application, Desired, DiscoveredBoard
+from enmctl.settings import FLEET
+
+if TYPE_CHECKING:
+    from enmctl.settings import Settings
+    from enmctl.sources.fleet.fleet import Fleet
 
 
 def claimed(board: DiscoveredBoard, desired: Desired) -> tuple[DiscoveredBoard, str]:
@@ -47,5 +55,36 @@ def _takes(application: Application, board: DiscoveredBoard) -> bool:
     return (
         members is not None
         and application.board_type == board.board_type
-        and members.takes(board.name, board.local_id, board.addresses, board.application_id)
+        and members.takes((board.name, board.short_name, board.local_id), board.addresses, board.application_id)
     )
+
+
+async def claims(settings: Settings, say: Callable[[str], None]) -> Desired:
+    """What the fleet file says of applications, for work without the gateway; nothing where there is no such file.
+
+    A broken file is told and else left out of account: a scan, or a flash by hand, may be just what is needed.
+    """
+    import asyncio
+
+    if settings.source != FLEET:
+        return Desired()
+    try:
+        fleet = await asyncio.to_thread(fleet_named, settings)
+    except FleetError as error:
+        say(f"whose a board is counts by its firmware alone: {error.message}")
+        return Desired()
+    return Desired() if fleet is None else fleet.desired(())
+
+
+def fleet_named(settings: Settings) -> Fleet | None:
+    """The fleet that ENM_FLEET_FILE names, read as a starting gateway would; None where it names none.
+
+    Raises:
+        FleetError: it is broken.
+    """
+    from enmctl.boards.installed import board_types
+    from enmctl.sources.fleet.fleet import read_fleet
+
+    if settings.fleet_file is None:
+        return None
+    return read_fleet(settings.fleet_file, board_types(), most=settings.asset_max_size)

@@ -12,7 +12,7 @@ from enmctl.gateway.crew import Crew
 from enmctl.gateway.decide import needs_configuring
 from enmctl.gateway.showing import Listener, Showing, nobody
 from enmctl.gateway.standing import board_of, set_back, settle
-from enmctl.models import AttemptKind, BoardKey, Outcome, Stage, Step
+from enmctl.models import AttemptKind, BoardKey, DiscoveredBoard, Outcome, Stage, Step
 from enmctl.store import Store
 from enmctl.store.rows import DeviceColumns
 
@@ -93,12 +93,21 @@ async def restart(crew: Crew, uuid: str, key: BoardKey) -> None:
 
 
 async def restart_board(
-    crew: Crew, uuid: str | None, key: BoardKey, config: Mapping[str, str], listener: Listener
+    crew: Crew,
+    uuid: str | None,
+    key: BoardKey,
+    config: Mapping[str, str],
+    listener: Listener,
+    *,
+    found: DiscoveredBoard | None = None,
 ) -> None:
-    """Restart a board and wait until it is back; the source sees it stop and start."""
+    """Restart a board and wait until it is back; the source sees it stop and start.
+
+    ``found`` is where it was just now, for one that may be nobody's.
+    """
     try:
         async with attempt(crew, AttemptKind.RESTART, key, uuid, None) as journal:
-            board = board_of(crew, key)
+            board = found or board_of(crew, key)
             showing = Showing(crew, uuid, key, journal, listener)
             await showing.show(Step(Stage.ACTIVATING))
             await showing.show(Step(Stage.RETURNING))

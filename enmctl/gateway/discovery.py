@@ -110,6 +110,10 @@ class Discovery:
             for hearing in self._hearings.values():
                 await hearing.stop()
 
+    async def listen_for(self, is_meant: Callable[[DiscoveredBoard], bool], seconds: float) -> list[DiscoveredBoard]:
+        """What a board is that is meant, anybody's or nobody's; see ``BluetoothHearing.listen_for``."""
+        return await self._bluetooth.listen_for(is_meant, seconds)
+
     async def follow_hotspot(self, addresses: Sequence[str]) -> None:
         """Listen in the hotspot as well, where this machine has these addresses; in none any more without one."""
         async with self._switching:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from enmctl.errors import EnmError, OfflineError, UnknownError, UsageError
 from enmctl.gateway.jobs import Target, refuse_unless_simulated
 from enmctl.gateway.lookout import Bench, Boards, find_boards, look_around
-from enmctl.gateway.naming import find_device, is_called
+from enmctl.gateway.naming import call_names, find_device, is_called
 from enmctl.models import Device, DiscoveredBoard, Radio
+
+NAMES_MOST: Final = 10
+"""So many boards are named where one is to be chosen."""
 
 
 async def find_targets(bench: Bench, words: Sequence[str], seconds: float) -> list[Target | EnmError]:
@@ -22,7 +26,7 @@ async def find_targets(bench: Bench, words: Sequence[str], seconds: float) -> li
         boards: Boards = ()
     else:
         boards = await look_around(
-            bench, seconds, heard=lambda boards: all(not isinstance(_place(bench, n, boards), EnmError) for n in named)
+            bench, seconds, heard=lambda boards: not any(_is_missing(_place(bench, name, boards)) for name in named)
         )
     return [_placed(bench, name, boards) for name in named]
 
@@ -44,12 +48,16 @@ async def find_only_board(bench: Bench, seconds: float) -> Target:
         )
     places = {board.place for board in found}
     if len(places) > 1:
-        raise UsageError(
-            f"{len(places)} boards are heard", remedy="name one: " + ", ".join(board.local_id for board in found[:10])
-        )
+        names = ", ".join(dict.fromkeys(call_names(found[:NAMES_MOST])))
+        raise UsageError(f"{len(places)} boards are heard", remedy=f"name one: {names}; or all of them: --all")
     if len(found) > 1:
         raise _which_type(found)
     return target_of(bench, found[0])
+
+
+def _is_missing(place: Target | EnmError) -> bool:
+    """Whether listening on may bring what was named; what is ambiguous stays so."""
+    return isinstance(place, OfflineError | UnknownError)
 
 
 def _named(bench: Bench, word: str) -> Target | Device | str | EnmError:
@@ -117,9 +125,16 @@ def _called(bench: Bench, word: str, heard: Boards) -> Target | EnmError:
             f"no device is called {word!r}, and no such board is heard", remedy="enmctl scan shows which are there"
         )
     if len({board.place for board in heard}) > 1:
-        names = ", ".join(dict.fromkeys(board.name for board in heard))
+        names = ", ".join(dict.fromkeys(call_names(heard)))
         return UsageError(f"{len(heard)} boards are called {word!r}", remedy=f"name one: {names}")
+    heard = _fitting(bench, heard)
     return _which_type(heard) if len(heard) > 1 else target_of(bench, heard[0])
+
+
+def _fitting(bench: Bench, boards: Boards) -> Boards:
+    """What one board may be: where it does not tell its type itself, one that what is to be sent is for."""
+    fitting = [board for board in boards if bench.fitting is None or board.board_type in bench.fitting]
+    return fitting or boards
 
 
 def _which_type(boards: Boards) -> UsageError:

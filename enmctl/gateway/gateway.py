@@ -149,6 +149,11 @@ class Gateway:
         if self.crew.gate.is_open:
             self.crew.hotspot.want(is_for_wifi(board_types, self.crew.drivers))
 
+    async def begin_to_hear(self) -> None:
+        """Open the radios ahead of the first pass, for whoever wants to know first which boards are there."""
+        self.crew.discovery.know(await self.crew.store.call(Store.devices, deleted=None))
+        await self._open_radios()
+
     async def plan(self) -> list[Action]:
         """What a pass would do now; touches nothing.
 
@@ -236,7 +241,9 @@ class Gateway:
                 held_target=None,
             )
             if noted:
-                LOG.warning("%s goes back to %s: %s", pin.uuid[:8], short(pin.commit), pin.why)
+                device = await self.crew.store.call(Store.device, pin.uuid)
+                name = "a device" if device is None else device.name or device.local_id
+                LOG.warning("%s (%s) goes back to %s: %s", name, pin.uuid[:8], short(pin.commit), pin.why)
                 message = f"Goes back to {short(pin.commit)} until its target changes: {pin.why}"
                 self.crew.device_log.write(pin.uuid, message, level="warning")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import tempfile
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from enmctl.boards.contract import BoardDriver, Firmware
-from enmctl.errors import BusyError, UnknownError, UsageError
+from enmctl.errors import BusyError, FirmwareError, RadioError, UnknownError, UsageError
 from enmctl.gateway.attempts import attempt
 from enmctl.gateway.configuring import restart_board
 from enmctl.gateway.control import Job, JobKind
@@ -58,21 +58,33 @@ async def find_target(crew: Crew, job: Job) -> Target:
     try:
         device = find_device(devices, job.board)
     except UnknownError:
-        board = _heard_as(crew, job.board) or _at_address(crew, job.board)
+        board = _heard_as(crew, job.board) or _at_address(crew, job.board) or await _over_bluetooth(crew, job)
         if board is None:
-            raise
-        return Target(board, crew.drivers[board.board_type], None, _config_for(crew, board))
+            raise UnknownError(
+                f"no device is called {job.board!r}, and no such board is heard",
+                remedy="enmctl scan shows which are there",
+            ) from None
+        return _target_at(crew, board, devices)
     if device.key is None:
         raise UnknownError(
             f"no board is known to be device {device.uuid[:8]}", remedy="power its board and wait until it is found"
         )
     here = crew.discovery.boards.get(device.key)
+    if here is None and await _over_bluetooth(crew, job, device):
+        here = crew.discovery.boards.get(device.key)
     if here is None:
         raise UnknownError(
             f"the board of {device.name or device.local_id} is not heard", remedy="power it and bring it into range"
         )
     located = _alone(here)
     return Target(located, crew.drivers[located.board_type], device, crew.config_of(device))
+
+
+def _target_at(crew: Crew, board: DiscoveredBoard, devices: Sequence[Device]) -> Target:
+    """A board that was named otherwise than its device is."""
+    device = next((device for device in devices if device.key == board.key), None)
+    config = _config_for(crew, board) if device is None else crew.config_of(device)
+    return Target(board, crew.drivers[board.board_type], device, config)
 
 
 def _heard_as(crew: Crew, word: str) -> DiscoveredBoard | None:
@@ -96,10 +108,55 @@ def _alone(here: Seen) -> DiscoveredBoard:
 
 
 def _at_address(crew: Crew, word: str) -> DiscoveredBoard | None:
-    board = next((board for driver in crew.drivers.values() if (board := driver.at_address(word))), None)
+    """The board at an address on the network; one on the air must be heard, for its address tells no type."""
+    drivers = [driver for driver in crew.drivers.values() if driver.radio is Radio.WIFI]
+    board = next((board for driver in drivers if (board := driver.at_address(word))), None)
     if board is not None and crew.reach.loopback_only:
         refuse_unless_simulated(board, word)
     return board
+
+
+async def _over_bluetooth(crew: Crew, job: Job, device: Device | None = None) -> DiscoveredBoard | None:
+    """The board that is heard so over Bluetooth, which is opened for it where no application has wanted it yet.
+
+    Raises:
+        RadioError: Bluetooth cannot be used, and the board is reached by nothing else.
+    """
+    drivers = {name: driver for name, driver in crew.drivers.items() if driver.radio is Radio.BLUETOOTH}
+    if job.kind is JobKind.PROVISION or (device is not None and device.board_type not in drivers):
+        return None
+    word = device.local_id or "" if device is not None else job.board
+    try:
+        await crew.discovery.start({Radio.BLUETOOTH})
+        found = await crew.discovery.listen_for(
+            lambda board: is_called(board, word), crew.settings.bluetooth_long_timeout
+        )
+    except RadioError:
+        if any(driver.at_address(word) for driver in drivers.values()):
+            raise
+        return None
+    return await _of_one_type(crew, job, found) if found else None
+
+
+async def _of_one_type(crew: Crew, job: Job, found: Sequence[DiscoveredBoard]) -> DiscoveredBoard:
+    """The board as the one type that it can be: a bootloader does not tell, but a file is not for all of them."""
+    if job.kind is JobKind.FLASH and len(found) > 1:
+        found = [board for board in found if await asyncio.to_thread(_takes, crew, job, board)] or found
+    if len(found) > 1:
+        types = " or ".join(sorted(board.board_type for board in found))
+        raise UsageError(
+            f"{found[0].local_id} waits in its bootloader and does not tell what it is",
+            remedy=f"say it while the gateway rests: enmctl pause, then --board {types}",
+        )
+    return found[0]
+
+
+def _takes(crew: Crew, job: Job, board: DiscoveredBoard) -> bool:
+    try:
+        _read_firmware(crew, job, Target(board, crew.drivers[board.board_type], None, _config_for(crew, board)))
+    except FirmwareError:
+        return False
+    return True
 
 
 def refuse_unless_simulated(board: DiscoveredBoard, word: str) -> None:
@@ -178,7 +235,7 @@ def _read_firmware(crew: Crew, job: Job, target: Target) -> Firmware:
 
 
 async def _restart(crew: Crew, target: Target, listener: Listener) -> None:
-    await restart_board(crew, target.uuid, target.key, target.config, listener)
+    await restart_board(crew, target.uuid, target.key, target.config, listener, found=target.board)
     if target.uuid is not None:
         await settle(crew, target.uuid)
     listener(Step(Stage.DONE))

@@ -102,7 +102,8 @@ class Listening:
 
     def _is_back(self) -> None:
         if self._away_since is not None:
-            LOG.info("the source answers again")
+            is_right = isinstance(self.problem, FleetError)
+            LOG.info("the fleet file is right again" if is_right else "the source answers again")
         self.problem = None
         self._away_since = None
         self._said_at = None

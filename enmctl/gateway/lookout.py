@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -41,7 +41,9 @@ class Bench:
     None where there is no database: then nothing is known of devices, and nothing is journalled. With a
     ``simulated_application`` nothing but loopback is listened on, and boards of others' applications are not seen on
     the network. ``desired`` tells whose a board is, where its source says so itself. ``nothing_yet`` is called once
-    where no board was heard for a while.
+    where what is looked for is not heard for a while. ``fitting`` are the board types that what is to be sent is for,
+    None where nothing is. ``begun`` tells by their addresses what the boards are called that wait for the rest of a
+    program.
     """
 
     settings: Settings
@@ -53,6 +55,8 @@ class Bench:
     simulated_application: int | None = None
     desired: Desired = field(default_factory=Desired)
     nothing_yet: Callable[[], None] | None = None
+    fitting: Collection[str] | None = None
+    begun: Mapping[str, str] = field(default_factory=dict)
     trouble: list[RadioError] = field(default_factory=list)
     """The radios that could not be opened; told where what was looked for was not found."""
 
@@ -60,14 +64,19 @@ class Bench:
         """The drivers for boards that a radio reaches."""
         return {name: driver for name, driver in self.drivers.items() if driver.radio is radio}
 
-    @property
-    def longest(self) -> float:
-        """Seconds to listen at most where nobody says how many: the longest limit of a radio that can be used."""
-        has_bluetooth = any(driver.surroundings.bluetooth is not None for driver in self.drivers.values())
-        return max(
-            self.settings.avahi_timeout if self.of(Radio.WIFI) else 0.0,
-            self.settings.bluetooth_long_timeout if has_bluetooth else 0.0,
-        )
+
+def has_bluetooth(drivers: Mapping[str, BoardDriver]) -> bool:
+    """Whether a driver has a Bluetooth radio to work with."""
+    return any(driver.surroundings.bluetooth is not None for driver in drivers.values())
+
+
+def usual_span(settings: Settings, drivers: Mapping[str, BoardDriver]) -> float:
+    """Seconds to listen at most where nobody says how many: the longest limit of a radio that can be used."""
+    has_wifi = any(driver.radio is Radio.WIFI for driver in drivers.values())
+    return max(
+        settings.avahi_timeout if has_wifi else 0.0,
+        settings.bluetooth_long_timeout if has_bluetooth(drivers) else 0.0,
+    )
 
 
 @asynccontextmanager
@@ -92,14 +101,12 @@ async def with_bluetooth(bench: Bench) -> AsyncGenerator[None]:
 
 
 class _Ears:
-    """What is heard on all radios; ``news`` is set at each change, ``enough`` once the listener has what it wants."""
+    """What is heard on all radios; ``news`` is set at each change."""
 
-    def __init__(self, bench: Bench, heard: Callable[[Boards], bool] | None) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._heard = heard
         self._found: dict[str, list[DiscoveredBoard]] = {}
         self.news = asyncio.Event()
-        self.enough = asyncio.Event()
 
     @property
     def boards(self) -> Boards:
@@ -122,7 +129,7 @@ class _Ears:
         )
 
     def on_advert(self, advert: Advert) -> None:
-        """A board advertised. A bootloader is of the type of the device that has its address, else of any."""
+        """A board advertised. One that names no application is the device that has its address, if one has."""
         boards = [
             self._as_claimed(board)
             for driver in self._bench.of(Radio.BLUETOOTH).values()
@@ -131,12 +138,17 @@ class _Ears:
         if not boards:
             return
         known = next((device for device in self._bench.devices if device.local_id == boards[0].local_id), None)
-        if known is not None and boards[0].mode is BoardMode.BOOTLOADER:
+        if known is not None and boards[0].application_id is None:
             boards = [
                 replace(board, application_id=known.application_id)
                 for board in boards
                 if board.board_type == known.board_type
             ]
+        name = self._bench.begun.get(advert.address.upper())
+        if name is not None:
+            boards = [
+                replace(board, name=f"{board.name} [{name}]") for board in boards if board.mode is BoardMode.BOOTLOADER
+            ] or boards
         self._note(f"bluetooth {advert.address}", boards)
 
     def _as_claimed(self, board: DiscoveredBoard) -> DiscoveredBoard:
@@ -149,27 +161,51 @@ class _Ears:
             return
         self._found[place] = boards
         self.news.set()
-        if self._heard is not None and self._heard(self.boards):
-            self.enough.set()
 
 
-async def look_around(
-    bench: Bench, seconds: float | None, *, heard: Callable[[Boards], bool] | None = None
-) -> list[DiscoveredBoard]:
-    """The boards that are there, sorted by type, application and id.
+async def hear(bench: Bench, seconds: float | None) -> AsyncGenerator[Boards, None]:
+    """All boards that are heard, sorted by type, application and id, anew whenever there is news.
 
     Args:
         bench: with what; its drivers have a Bluetooth radio within ``with_bluetooth`` alone.
         seconds: how long to listen, None for ever.
-        heard: called with all boards whenever there is news; True ends the listening.
 
     Raises:
         RadioError: no radio can be used.
     """
     LOG.debug("listening for boards, at most %s s", seconds)
-    async with _listening(bench, heard) as ears:
-        await _within(ears.enough, None if seconds is None else asyncio.get_running_loop().time() + seconds)
-        return list(ears.boards)
+    async with _listening(bench) as ears:
+        deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
+        while await _within(ears.news, deadline):
+            ears.news.clear()
+            yield ears.boards
+
+
+async def look_around(
+    bench: Bench, seconds: float | None, *, heard: Callable[[Boards], bool] | None = None
+) -> list[DiscoveredBoard]:
+    """The boards that are heard in the end; see ``hear``. ``heard`` is told each news, and ends it by True."""
+    boards: Boards = ()
+    with _saying_that_nothing_came(bench, seconds, lambda: heard is not None or not boards):
+        async with aclosing(hear(bench, seconds)) as news:
+            async for boards in news:
+                if heard is not None and heard(boards):
+                    break
+    return list(boards)
+
+
+@contextmanager
+def _saying_that_nothing_came(bench: Bench, seconds: float | None, is_missing: Callable[[], bool]) -> Iterator[None]:
+    """Within, whoever waits is told after a while that what is looked for was not heard yet, where that is so."""
+    tell = bench.nothing_yet
+    if tell is None or (seconds is not None and seconds <= NOTHING_YET):
+        yield
+        return
+    timer = asyncio.get_running_loop().call_later(NOTHING_YET, lambda: tell() if is_missing() else None)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 async def find_boards(bench: Bench, seconds: float) -> list[DiscoveredBoard]:
@@ -180,9 +216,9 @@ async def find_boards(bench: Bench, seconds: float) -> list[DiscoveredBoard]:
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
-    async with _listening(bench, None) as ears:
+    async with _listening(bench) as ears:
         if not await _within(ears.news, began + min(seconds, NOTHING_YET)):
-            if bench.nothing_yet is not None:
+            if bench.nothing_yet is not None and seconds > NOTHING_YET:
                 bench.nothing_yet()
             await _within(ears.news, began + seconds)
         while ears.news.is_set():
@@ -200,8 +236,8 @@ async def _within(event: asyncio.Event, deadline: float | None) -> bool:
 
 
 @asynccontextmanager
-async def _listening(bench: Bench, heard: Callable[[Boards], bool] | None) -> AsyncGenerator[_Ears]:
-    ears = _Ears(bench, heard)
+async def _listening(bench: Bench) -> AsyncGenerator[_Ears]:
+    ears = _Ears(bench)
     async with AsyncExitStack() as stack:
         listening = await _listen_on_network(bench, ears, stack)
         listening |= _listen_to_bluetooth(bench, ears, stack)

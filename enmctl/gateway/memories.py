@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 from enmctl.dfu.link import Memory
 from enmctl.store import Store, StoreThread
+from enmctl.store.reading import read_facts
 
 PREFIX = "transfer "
 
@@ -32,6 +34,16 @@ class StoredMemories:
         empty = memory == Memory()
         text = None if empty else json.dumps(asdict(memory), separators=(",", ":"))
         await self._store.call(Store.set_meta, PREFIX + address.upper(), text)
+
+
+def names_of_begun(database: Path) -> dict[str, str]:
+    """What the boards are called, by their addresses, to which a transfer was begun and did not end.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    memories = {address: _read(text) for address, text in read_facts(database, PREFIX).items()}
+    return {address: memory.name for address, memory in memories.items() if memory.begun and memory.name}
 
 
 def _read(text: str) -> Memory:

@@ -47,6 +47,15 @@ def words_of(devices: Iterable[Device]) -> list[str]:
     return sorted(words)
 
 
+def call_names(boards: Iterable[DiscoveredBoard]) -> list[str]:
+    """A word for each board that names it alone among these: what it is called by people, else its id."""
+    known = list(boards)
+    places: dict[str, set[object]] = {}
+    for board in known:
+        places.setdefault(board.call_name, set()).add(board.place)
+    return [board.call_name if len(places[board.call_name]) == 1 else board.local_id for board in known]
+
+
 def is_called(board: DiscoveredBoard, word: str) -> bool:
-    """Whether a person may mean this board by a word: its id or address in any letter case, or one of its names."""
-    return word in (board.name, board.short_name) or word.casefold() == board.local_id.casefold()
+    """Whether a person may mean this board by a word: its id, its address or one of its names, in any letter case."""
+    return word.casefold() in {name.casefold() for name in (board.name, board.short_name, board.local_id)}

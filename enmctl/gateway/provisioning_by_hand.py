@@ -35,8 +35,8 @@ async def provisioner(settings: Settings, *, reach: Reach = OUTSIDE) -> AsyncGen
         source = open_source(settings, board_types())
         async with assembled(settings, source, drivers(settings), reach=reach) as gateway:
             await gateway.relist()
-            await gateway.crew.discovery.start()
             gateway.crew.gate.open()
+            await gateway.begin_to_hear()
             steward = Steward(gateway)
 
             async def provision(word: str, seconds: float) -> AsyncGenerator[Step, None]:

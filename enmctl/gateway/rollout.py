@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 
 from enmctl.gateway.actions import Configure, Pin, Restart, Update
-from enmctl.models import Application, BoardKey, Desired, Device, DiscoveredBoard, PinnedBy
+from enmctl.models import Application, BoardKey, Desired, Device, DiscoveredBoard, PinnedBy, short
 from enmctl.policy import Policy, wall_clock
 
 
@@ -105,10 +105,10 @@ class Rollout:
         if device.commit == target:
             if not self._was_lost(device, policy):
                 return None
-            why = f"it did not stay well on {target}: it was lost while it was watched"
+            why = f"it did not stay well on {short(target)}: it was lost while it was watched"
         elif device.failed_target == target and (device.failed_permanently or device.failures >= policy.tries):
             tries = "it refuses" if device.failed_permanently else f"{device.failures} tries failed at"
-            why = f"{tries} {target}"
+            why = f"{tries} {short(target)}"
         else:
             return None
         return Pin(device.uuid, back, target, why)

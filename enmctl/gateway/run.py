@@ -22,7 +22,7 @@ from enmctl.gateway.instance import Instance
 from enmctl.gateway.reach import OUTSIDE, Reach
 from enmctl.gateway.rollout import has_failed
 from enmctl.gateway.steward import Steward, pause_left
-from enmctl.models import BoardKey, Device
+from enmctl.models import BoardKey, Device, short
 from enmctl.settings import Settings
 from enmctl.sources.installed import open_source
 from enmctl.store import Store
@@ -159,6 +159,7 @@ async def _pass(settings: Settings, reach: Reach) -> ExitCode:
             await _hear_source(gateway)
             gateway.want_hotspot()
             await gateway.crew.hotspot.tried()
+            await gateway.begin_to_hear()
             await _hear_boards(gateway)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(settings.update_timeout):
@@ -269,7 +270,7 @@ def _strangers(gateway: Gateway, devices: Sequence[Device]) -> list[BoardKey]:
 
 
 def _target(device: Device) -> str:
-    return (device.target_commit or "none")[:8]
+    return short(device.target_commit) or "none"
 
 
 def _has_failed(device: Device) -> bool:

@@ -45,6 +45,11 @@ class UpdateLock:
         self._turn = asyncio.Lock()
         self._unusable: set[Path] = set()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether we hold it."""
+        return self._holders > 0
+
     def foreign(self) -> str | None:
         """The lock file that somebody else holds, None where nobody does."""
         return next((str(path) for path in self._paths() if path not in self._held and _is_there(path)), None)

@@ -76,6 +76,7 @@ class World:
         control_port: where the world is driven; 0 takes a free one.
         bluetooth: whether there is an air for Bluetooth boards; by itself where an application is for such.
         bluetooth_firmware_size: bytes of a release for Bluetooth boards.
+        bluetooth_options: for the air, see ``Neighbourhood``.
         supervisor_options: for the Supervisor, see ``SimulatedSupervisor``.
 
     Attributes:
@@ -98,6 +99,7 @@ class World:
         control_port: int = 0,
         bluetooth: bool = False,
         bluetooth_firmware_size: int = BLUETOOTH_FIRMWARE_SIZE,
+        bluetooth_options: Mapping[str, Any] | None = None,
         **supervisor_options: Any,
     ) -> None:
         self.api_port = api_port
@@ -116,6 +118,7 @@ class World:
         self._stack = AsyncExitStack()
         self._bluetooth = bluetooth
         self._bluetooth_firmware_size = bluetooth_firmware_size
+        self._bluetooth_options = dict(bluetooth_options or {})
         for application in self._applications:
             if application.board_type not in (BOARD_TYPE, *BLUETOOTH_TYPES):
                 raise UsageError(
@@ -132,7 +135,7 @@ class World:
             if self._bluetooth:
                 from enmctl.simulator.bluetooth.neighbourhood import Neighbourhood
 
-                self.neighbourhood = await stack.enter_async_context(Neighbourhood())
+                self.neighbourhood = await stack.enter_async_context(Neighbourhood(**self._bluetooth_options))
             self.api_port = self.api_port or _free_port()
             self.supervisor.hook_address = f"http://{LOOPBACK}:{self.api_port}/v1/devices/"
             for application in self._applications:

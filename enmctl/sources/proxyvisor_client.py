@@ -264,7 +264,7 @@ class ProxyvisorClient:
     def _away(self, url: str, error: Exception) -> NoReturn:
         raise SourceAwayError(
             f"no answer from the Supervisor at {url} ({describe(error)})",
-            remedy="check RESIN_SUPERVISOR_ADDRESS; it is asked again in a moment",
+            remedy="check RESIN_SUPERVISOR_ADDRESS; or without a Supervisor name a fleet file: --fleet",
         ) from error
 
 

@@ -101,6 +101,12 @@ def select_events(connection: sqlite3.Connection, uuid: str | None, *, limit: in
     return found if after else found[::-1]
 
 
+def meta_values(connection: sqlite3.Connection, prefix: str) -> dict[str, str]:
+    """The facts whose names begin so, by the rest of their names."""
+    found = connection.execute("SELECT key, value FROM meta WHERE substr(key, 1, ?) = ?", [len(prefix), prefix])
+    return {str(key)[len(prefix) :]: str(value) for key, value in found}
+
+
 def meta_value(connection: sqlite3.Connection, key: str) -> str | None:
     """A fact by its name."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", [rows.cell(key)]).fetchone()

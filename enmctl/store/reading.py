@@ -61,6 +61,12 @@ def read_meta(path: Path, key: str) -> str | None:
         return None if connection is None else queries.meta_value(connection, key)
 
 
+def read_facts(path: Path, prefix: str) -> dict[str, str]:
+    """The facts whose names begin so, by the rest of their names."""
+    with _opened(path) as connection:
+        return {} if connection is None else queries.meta_values(connection, prefix)
+
+
 def check(path: Path) -> int | None:
     """Look through the whole file; how many devices it has, None where there is none yet.
 

@@ -102,11 +102,12 @@ def test_a_share_of_the_boards_is_one_at_least(one: Policy, boards: int, most: i
 
 def test_a_membership_takes_by_name_id_address_and_application() -> None:
     mine = Membership(("lamp-*", "126*"), frozenset({"c0:ff:ee:00:00:02"}), frozenset({7}), frozenset({"9"}))
-    assert mine.takes("lamp-1", "x", (), None)
-    assert mine.takes("other", "1265892", (), 1)
-    assert mine.takes("other", "x", ("C0:FF:EE:00:00:02",), None)
-    assert mine.takes("other", "x", (), 7)
-    assert not mine.takes("other", "x", (), 8)
-    assert not mine.takes("other", "9", (), 8), "that one is listed, which is asked apart"
+    assert mine.takes(("lamp-1", "x"), (), None)
+    assert mine.takes(("other", "1265892"), (), 1)
+    assert mine.takes(("other", "x"), ("C0:FF:EE:00:00:02",), None)
+    assert mine.takes(("other", "x"), (), 7)
+    assert not mine.takes(("other", "x"), (), 8)
+    assert not mine.takes(("other", "9"), (), 8), "that one is listed, which is asked apart"
     assert mine.lists("9")
-    assert not Membership(("lamp-*",), is_open=False).takes("lamp-1", "x", (), None)
+    assert Membership(("BBC micro:bit [zavit]", "zuziv")).takes(("BBC micro:bit [zavit]", "zavit", "x"), (), None)
+    assert not Membership(("lamp-*",), is_open=False).takes(("lamp-1", "x"), (), None)

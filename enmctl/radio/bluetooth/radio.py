@@ -24,10 +24,11 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from enmctl.errors import EnmError, RadioError
 from enmctl.radio.bluetooth.advert import Advert
-from enmctl.radio.bluetooth.backend import SIMULATED, Backend, platform_backend, quiet_bleak
+from enmctl.radio.bluetooth.backend import SIMULATED, Backend, quiet_bleak
 from enmctl.radio.bluetooth.connection import Connection
 from enmctl.radio.bluetooth.errors import BondLostError, LinkLostError, NotHeardError, PairingError
 from enmctl.radio.bluetooth.scanning import Listener, Scan
+from enmctl.radio.bluetooth.this_machine import platform_backend
 
 if TYPE_CHECKING:
     from enmctl.settings import Settings

@@ -24,6 +24,7 @@ from enmctl.radio.hotspot.network_manager import (
     UP,
     Activated,
     Active,
+    ConnectionSettings,
     Device,
     DeviceState,
     NetworkManager,
@@ -32,7 +33,6 @@ from enmctl.radio.hotspot.network_manager import (
 )
 from enmctl.radio.hotspot.profile import (
     SUFFIX,
-    ConnectionSettings,
     Wanted,
     connection_settings,
     quietest_channel,

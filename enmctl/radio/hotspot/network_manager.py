@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from enmctl.radio.system_bus import DBUS, PROPERTIES, BusAnswerError
 
 if TYPE_CHECKING:
-    from enmctl.radio.hotspot.profile import ConnectionSettings
     from enmctl.radio.system_bus import SystemBus
 
 SERVICE: Final = "org.freedesktop.NetworkManager"
@@ -52,6 +51,9 @@ WATCHED: Final = (
     f"sender='{DBUS}',interface='{DBUS}',member='NameOwnerChanged',arg0='{SERVICE}'",
 )
 """The signals that tell of all that can befall a hotspot; those of access points in the air are not among them."""
+
+ConnectionSettings = Mapping[str, Mapping[str, Any]]
+"""NetworkManager's settings of a connection, ``a{sa{sv}}`` on the bus."""
 
 
 class DeviceState(IntEnum):

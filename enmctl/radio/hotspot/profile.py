@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 from enmctl.errors import RadioError
-from enmctl.radio.hotspot.network_manager import AccessPoint
+from enmctl.radio.hotspot.network_manager import AccessPoint, ConnectionSettings
 from enmctl.settings import DEFAULT_HOTSPOT, Settings
 
 KNOWN_PASSWORD: Final = (
     "everybody knows the hotspot's password: set ENM_HOTSPOT_PASSWORD, in the boards' firmware as well"  # noqa: S105
 )
 """What people are told who left the default password."""
-
-ConnectionSettings = Mapping[str, Mapping[str, Any]]
-"""NetworkManager's settings of a connection, ``a{sa{sv}}`` on the bus."""
 
 SSID_MOST: Final = 32
 """Bytes (IEEE 802.11, 9.4.2.2)."""

@@ -34,6 +34,9 @@ OFF_SECONDS: Final = 1.0
 UNLIKELY: Final = 0x0E
 """ATT error "unlikely error"."""
 
+UPON_WRITES: Final = WHEREVER | OF_THE_FLASH | OF_RETURNS
+"""What comes upon something that reaches the board."""
+
 LAST_ANSWER: Final = bytes.fromhex("10 03 01")
 LEGACY_RECEIPT, LEGACY_ANSWER, SECURE_ANSWER, CRC = 0x11, 0x10, 0x60, 0x03
 
@@ -84,7 +87,7 @@ class Interfering:
         """Something is about to reach the board; whether it still does."""
         self._watch.see(sent)
         lost = False
-        for fault in self._due(WHEREVER | OF_THE_FLASH | OF_RETURNS):
+        for fault in self._due(UPON_WRITES):
             if fault.kind in WHEREVER and not fault.before:
                 self._after.append((fault, self._watch.point))
             else:
@@ -221,6 +224,8 @@ class Interfering:
 
     def _due(self, kinds: frozenset[FaultKind]) -> list[Fault]:
         """The faults that come now; they come no more."""
+        if not self._left:
+            return []
         due = [pending for pending in self._left if pending.fault.kind in kinds and self._comes(pending)]
         for pending in due:
             self._left.remove(pending)

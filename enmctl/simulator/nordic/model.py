@@ -191,7 +191,7 @@ class Model:
         """Do an operation, or begin to; what it brought, if it is done already."""
         if isinstance(operation, Wait):
             return self._wait(operation)
-        if isinstance(operation, Write | Request | Read | Subscribe):
+        if isinstance(operation, (Write, Request, Read, Subscribe)):
             return self._send(operation)
         if isinstance(operation, Tell):
             self.steps.append(operation.step)
@@ -326,7 +326,7 @@ class Model:
             self._unpark()
             self._inbox.clear()
             self._step(value=end.reason != ENDED_BY_HOST)
-        elif isinstance(operation, Write | Request | Read | Subscribe) or (
+        elif isinstance(operation, (Write, Request, Read, Subscribe)) or (
             isinstance(operation, Wait) and not self._inbox
         ):
             self._unpark()

@@ -143,6 +143,7 @@ class Watch:
         self.point = Point.RETURN
         self.bytes = 0
         self._data = False
+        self._left_at_least = 0
 
     @property
     def point(self) -> Point:
@@ -164,7 +165,7 @@ class Watch:
 
     def see(self, sent: Downstream) -> None:
         """Something is about to reach the board."""
-        if isinstance(sent, Write | Request) and sent.data:
+        if isinstance(sent, (Write, Request)) and sent.data:
             self._see_write(sent)
 
     def _see_write(self, sent: Write | Request) -> None:
@@ -187,8 +188,11 @@ class Watch:
     def _see_legacy_packet(self, size: int) -> None:
         if self.point in (Point.RECEIVE, Point.DATA):
             self.bytes += size
-            left = self._left() - size
-            self.point = Point.RECEIVED if left == 0 else Point.DATA
+            self._left_at_least -= size
+            if self.point is Point.RECEIVE or self._left_at_least <= 0:
+                # The board is asked only when it may have all: it drops some, and never takes more than it is sent.
+                self._left_at_least = self._left() - size
+            self.point = Point.RECEIVED if self._left_at_least == 0 else Point.DATA
         elif self.point is Point.START:
             self.point = Point.ERASE
 

@@ -61,6 +61,7 @@ class SupervisorState:
     def __init__(self, era: Era, *, null_names: bool) -> None:
         self.era = era
         self.null_names = null_names
+        self._names: set[str] = set()
         self.changes = Changes()
         self.applications: dict[int, CloudApplication] = {}
         self.cloud_devices: dict[str, CloudDevice] = {}
@@ -287,10 +288,17 @@ class SupervisorState:
             uuid=secrets.token_hex(self.era.uuid_bytes),
             app_id=app_id,
             device_type=device_type or self.era.default_device_type,
-            name=f"{secrets.choice(_FIRST_WORDS)}-{secrets.choice(_SECOND_WORDS)}",
+            name=self._new_name(self._last_id),
         )
         self.cloud_devices[device.uuid] = device
         return device
+
+    def _new_name(self, number: int) -> str:
+        """A name that no device was given before; with the device's number in it once its words are taken."""
+        words = f"{secrets.choice(_FIRST_WORDS)}-{secrets.choice(_SECOND_WORDS)}"
+        name = words if words not in self._names else f"{words}-{number}"
+        self._names.add(name)
+        return name
 
     def _row_of(self, device: CloudDevice) -> DeviceRow:
         """A row of the device as it is before any target state."""

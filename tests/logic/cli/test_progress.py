@@ -8,8 +8,10 @@ import sys
 
 import pytest
 
+from enmctl.cli.bars import Bars
 from enmctl.cli.output import Output
-from enmctl.cli.progress import Bars, Events, Lines, Progress, progress
+from enmctl.cli.progress import Events, Lines, Progress
+from enmctl.cli.showing import progress
 from enmctl.errors import RefusedError
 from enmctl.models import Proof, Stage, Step
 

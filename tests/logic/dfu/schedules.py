@@ -94,6 +94,9 @@ class Variant:
         secure = self.layout in (MICROBIT_V2, NRF52_S132)
         if self.layout is NRF52_S132:
             init = secure_init(image, hardware=52, softdevices=(0xA8,), version=1, signed=True)
+        elif secure and self.way is Way.SECURE and image[-1] % 2:
+            # As nrfutil makes it; after such a one the bootloader keeps the old program until the next is there.
+            init = secure_init(image, hardware=52, softdevices=(0xCC,), version=1, signed=False)
         else:
             init = make_microbit(image) if secure else make_legacy(image, S110_V8 if self.family else 0xFFFE)
         return Payload(
@@ -168,14 +171,16 @@ class Report:
 
 
 def image_of(variant: Variant, size: int, number: int) -> bytes:
-    """One of a few images of a size; all of a size are built on the same runtime, and differ in the user's part."""
+    """One of a few images of a size; the first ``IMAGES`` are built on the same runtime, the next on another."""
     return _image(variant.layout, variant.runtime, size, number)
 
 
 @lru_cache(maxsize=2048)
 def _image(layout: Layout, runtime: RuntimeTraits, size: int, number: int) -> bytes:
     code = min(size // 2, PART_MOST)
-    return make_image(layout, ProgramTraits(name="4711"), runtime=runtime, size=size, code_size=code, seed=number)
+    on = number // IMAGES
+    program = ProgramTraits(name="4711")
+    return make_image(layout, program, runtime=runtime, size=size, code_size=code, seed=number, runtime_seed=on)
 
 
 class Schedule:
@@ -187,10 +192,13 @@ class Schedule:
         self._report = Report(seed, variant.name)
         self._size = self._draw_size(full=full)
         self._old, *self._wanted = (image_of(variant, self._size, n) for n in chance.sample(range(IMAGES), 3))
+        self._on_another_runtime = b""
+        if variant.way is Way.PARTIAL and chance.random() < 1 / 4:
+            self._on_another_runtime = self._wanted[1] = image_of(variant, self._size, IMAGES)
         self._board = variant.make(self._old)
         timing = Timing(
             interval=chance.choice((0.0075, 0.015, 0.03, 0.05)),
-            packets=chance.choice((1, 4, 6)),
+            packets=chance.choice((1, 4, 6, 6)),
             mtu=chance.choice((247, 247, 247, 23)),
         )
         self._model = Model(self._board, timing)
@@ -291,7 +299,11 @@ class Schedule:
             report.problems.append("a splice runs")
         if board.mode == "dead" and not board.stays_away:
             report.problems.append("a splice was started, and does not run")
-        if Point.BLOCK in self._faults.seen and self._faults.seen & {Point.START, Point.CREATE_DATA}:
+        if (
+            Point.BLOCK in self._faults.seen
+            and self._faults.seen & {Point.START, Point.CREATE_DATA}
+            and image != self._on_another_runtime
+        ):
             report.problems.append("a partial flash was begun and given up for a full one")
 
     def _is_unfinished(self) -> bool:

@@ -17,7 +17,7 @@ from enmctl.radio.bluetooth import Advert, BluetoothRadio
 from enmctl.settings import Settings
 from enmctl.simulator.bluetooth.air import Timing
 from enmctl.simulator.bluetooth.living import LivingBoard
-from enmctl.simulator.bluetooth.neighbourhood import AS_FAST_AS_IT_GOES, BREEDS, Neighbourhood
+from enmctl.simulator.bluetooth.neighbourhood import BREEDS, Neighbourhood
 from enmctl.simulator.bluetooth.virtual import radio_on
 from enmctl.simulator.nordic.images import make_image
 from enmctl.simulator.nordic.microbit_application import Habits
@@ -28,6 +28,12 @@ SETTINGS = Settings(bluetooth_short_timeout=2.0, bluetooth_long_timeout=3.0, ret
 
 QUICK: Mapping[str, Any] = {"jump_after": 0.05, "hangs_up_after": 0.1, "resets_after": 0.6}
 """A micro:bit's delays, made small."""
+
+ERASE, WORD = 0.0005, 1e-6
+"""Seconds in which the flash of a quick board erases a page and writes a word."""
+
+QUICK_AIR = Timing(interval=0.002, advertising=0.02)
+"""Connection events as often as the flash of a quick board bears; real ones come every 7.5 ms at most."""
 
 RUNTIME = RuntimeTraits(partial=True)
 SIZE, CODE = 12 * 1024, 3 * 1024
@@ -75,12 +81,24 @@ def dk_image(*, seed: int = 1, **options: Any) -> bytes:
     return image("nrf51822dk", seed=seed, **({"name": str(DK)} | options))
 
 
+def made_quick(living: LivingBoard) -> LivingBoard:
+    """A board with a quick flash."""
+    flash = living.board.machine.flash
+    flash.erase_seconds, flash.word_seconds = ERASE, WORD
+    return living
+
+
 class Room:
-    """An air, a radio on it, and drivers; what is put on it lasts as long as the room."""
+    """An air, a radio on it, and drivers; what is put on it lasts as long as the room.
+
+    Attributes:
+        boards: the last board of each breed that was switched on.
+    """
 
     def __init__(self, stack: AsyncExitStack, neighbourhood: Neighbourhood, settings: Settings) -> None:
         self.neighbourhood = neighbourhood
         self.settings = settings
+        self.boards: dict[str, LivingBoard] = {}
         self.drivers: dict[str, BluetoothBoard] = {"microbit": Microbit(settings), "nrf51822dk": Nrf51822Dk(settings)}
         self._stack = stack
         self._radio: BluetoothRadio | None = None
@@ -107,7 +125,9 @@ class Room:
                 made["image"] = image(breed, seed=0)
         else:
             made.setdefault("application_id", DK)
-        return await self.neighbourhood.add(breed, serial, **made)
+        living = made_quick(await self.neighbourhood.add(breed, serial, **made))
+        self.boards[breed] = living
+        return living
 
     def driver_of(self, living: LivingBoard) -> BluetoothBoard:
         """The driver for a board."""
@@ -128,9 +148,11 @@ class Room:
         return board
 
     def _stands_for(self, advert: Advert, living: LivingBoard) -> bool:
-        """Whether a board advertises, perhaps at its bootloader's address; any does where addresses are hidden."""
+        """Whether a board advertises, perhaps at its bootloader's address; a hidden one is told by its name."""
         own = living.local_id
-        return advert.address in (own, next_address(own)) or not ADDRESS.fullmatch(advert.address)
+        if not ADDRESS.fullmatch(advert.address):
+            return bool(advert.name == living.describe()["advertised"])
+        return advert.address in (own, next_address(own))
 
     async def flash(
         self,
@@ -148,7 +170,7 @@ class Room:
 
 
 @asynccontextmanager
-async def room(settings: Settings = SETTINGS, *, timing: Timing = AS_FAST_AS_IT_GOES) -> AsyncGenerator[Room]:
+async def room(settings: Settings = SETTINGS, *, timing: Timing = QUICK_AIR) -> AsyncGenerator[Room]:
     """A room without boards."""
     async with AsyncExitStack() as stack:
         neighbourhood = await stack.enter_async_context(Neighbourhood(timing=timing))

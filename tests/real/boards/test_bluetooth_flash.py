@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from enmctl.boards import bluetooth_link as link_module
-from enmctl.boards.bluetooth_board import FULL
+from enmctl.boards.bluetooth_board import FULL, NO_RESUME
 from enmctl.errors import ExitCode, FirmwareError, OfflineError, RadioError, RefusedError
-from enmctl.models import BoardMode, Proof, Stage
+from enmctl.models import BoardMode, Proof, Stage, Step
+from enmctl.radio.bluetooth import Connection
 from enmctl.simulator.bluetooth.hosting import BoardHost
 from enmctl.simulator.nordic.board import Return
 from enmctl.simulator.nordic.chips import MICROBIT_V1
 from enmctl.simulator.nordic.legacy_rules import LegacyOptions
 from enmctl.simulator.nordic.packages import microbit_hex
 from enmctl.simulator.nordic.program import Boot
-from tests.real.boards.air import Room, dk_image, image, notes, package_file, program_file, proof, room, sent, stages
+from tests.real.boards.air import (
+    SETTINGS,
+    Room,
+    dk_image,
+    image,
+    notes,
+    package_file,
+    program_file,
+    proof,
+    room,
+    sent,
+    stages,
+)
 from tests.real.radio.waiting import until
 from tests.real.simulator.bluetooth.echo import EchoBoard
 
@@ -27,6 +42,11 @@ ALL = [Stage.TRANSFERRING, Stage.ACTIVATING, Stage.RETURNING, Stage.DONE]
 
 NEXT_ADDRESS = LegacyOptions(dual_bank=False, directed=False, called_step=1)
 """A bootloader as many build it: one bank, and the next address also when a program called for it."""
+
+IMPATIENT = replace(SETTINGS, bluetooth_long_timeout=1.0)
+"""For boards that are waited for in vain."""
+
+BOTH = ("microbit-v1", "microbit-v2")
 
 SYSTEMS: dict[str, dict[str, bool]] = {
     "keeping": {"keeps_services": True},
@@ -48,32 +68,85 @@ async def any_air(request: pytest.FixtureRequest, air: Room) -> Room:
     return air
 
 
-@pytest.mark.parametrize("breed", ["microbit-v1", "microbit-v2"])
+async def on_both(air: Room, file: Path, **options: Any) -> dict[str, list[Step]]:
+    """Put a file on the micro:bits of the room at once; the news of each."""
+    boards = {breed: await air.heard(living) for breed, living in air.boards.items()}
+    news = await asyncio.gather(
+        *(air.flash(air.boards[breed], file, board=board, **options) for breed, board in boards.items())
+    )
+    return dict(zip(boards, news, strict=True))
+
+
 async def test_of_a_second_program_only_the_users_part_is_sent_and_of_the_same_one_nothing(
-    any_air: Room, tmp_path: Path, breed: str
+    any_air: Room, tmp_path: Path
 ) -> None:
-    living = await any_air.add(breed, image=image(breed, seed=0, runtime_seed=1))
-    first = await any_air.flash(living, program_file(tmp_path))
-    assert "another version of the runtime" in notes(first)
-    assert (stages(first)[-3:], proof(first)) == (ALL[-3:], Proof.CHECK_AND_RETURN)
-    assert living.board.holds(image(breed))
-    second = await any_air.flash(living, program_file(tmp_path, seed=2))
-    assert (stages(second), proof(second)) == (ALL, Proof.VERSION_READ_BACK)
-    assert sent(second) * 3 <= sent(first)
-    assert living.board.holds(image(breed, seed=2))
-    third = await any_air.flash(living, program_file(tmp_path, seed=2))
-    assert (sent(third), proof(third)) == (0, Proof.VERSION_READ_BACK)
-    assert "nothing to send" in notes(third)
+    for serial, breed in enumerate(BOTH):
+        await any_air.add(breed, 10 * serial + 1, image=image(breed, seed=0, runtime_seed=1))
+    firsts = await on_both(any_air, program_file(tmp_path))
+    for breed, first in firsts.items():
+        assert "another version of the runtime" in notes(first)
+        assert (stages(first)[-3:], proof(first)) == (ALL[-3:], Proof.CHECK_AND_RETURN)
+        assert any_air.boards[breed].board.holds(image(breed))
+    for breed, second in (await on_both(any_air, program_file(tmp_path, seed=2))).items():
+        assert (stages(second), proof(second)) == (ALL, Proof.VERSION_READ_BACK)
+        assert "the user's part alone" in notes(second)
+        assert sent(second) * 3 <= sent(firsts[breed])
+        assert any_air.boards[breed].board.holds(image(breed, seed=2))
+    for third in (await on_both(any_air, program_file(tmp_path, seed=2))).values():
+        assert (sent(third), proof(third)) == (0, Proof.VERSION_READ_BACK)
+        assert "nothing to send" in notes(third)
 
 
-@pytest.mark.parametrize("breed", ["microbit-v1", "microbit-v2"])
-async def test_all_of_it_is_sent_where_that_is_wanted(air: Room, tmp_path: Path, breed: str) -> None:
+async def test_all_of_it_is_sent_where_that_is_wanted(air: Room, tmp_path: Path) -> None:
     await air.open_radio()
-    living = await air.add(breed)
-    steps = await air.flash(living, program_file(tmp_path), config={FULL: "1"})
-    assert (stages(steps), proof(steps)) == (ALL, Proof.CHECK_AND_RETURN)
-    assert sent(steps) == len(image(breed))
-    assert living.board.holds(image(breed))
+    for serial, breed in enumerate(BOTH):
+        await air.add(breed, 10 * serial + 1)
+    for breed, steps in (await on_both(air, program_file(tmp_path), config={FULL: "1"})).items():
+        assert (stages(steps), proof(steps)) == (ALL, Proof.CHECK_AND_RETURN)
+        assert sent(steps) == len(image(breed))
+        assert air.boards[breed].board.holds(image(breed))
+
+
+@pytest.mark.parametrize("config", [{FULL: "1"}, {NO_RESUME: "1"}, {FULL: "1", NO_RESUME: "1"}], ids=" ".join)
+async def test_a_board_that_waits_for_the_rest_of_a_part_leaves_its_pairing_mode_whatever_is_sent(
+    air: Room, tmp_path: Path, config: dict[str, str]
+) -> None:
+    await air.open_radio()
+    living = await air.add("microbit-v1")
+    driver, board = air.drivers["microbit"], await air.heard(living)
+    async with aclosing(driver.update(board, driver.read_firmware(program_file(tmp_path), {}), {})) as steps:
+        async for step in steps:
+            if step.done:
+                break
+    assert "pairing mode" in await driver.left_with(board)
+    assert living.describe()["program"]["flashIncomplete"]
+    await air.flash(living, program_file(tmp_path, seed=2), config=config)
+    assert living.board.holds(image("microbit-v1", seed=2))
+    await until(lambda: living.board.mode == "application")
+    assert not living.describe()["program"]["flashIncomplete"]
+
+
+async def test_what_a_board_is_left_with_is_told_also_where_only_its_bootloader_was_started(
+    air: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    radio = await air.open_radio()
+    living = await air.add("microbit-v1")
+    driver, board = air.drivers["microbit"], await air.heard(living)
+    assert await driver.left_with(board) == ""
+    is_up, connect = asyncio.Event(), radio.open
+
+    async def connect_to_the_program_alone(address: str, **options: Any) -> Connection:
+        if living.board.mode == "bootloader":
+            is_up.set()
+            await asyncio.Event().wait()
+        return await connect(address, **options)
+
+    monkeypatch.setattr(radio, "open", connect_to_the_program_alone)
+    flashing = asyncio.create_task(air.flash(living, program_file(tmp_path), board=board, config={FULL: "1"}))
+    await is_up.wait()
+    flashing.cancel()
+    await asyncio.wait([flashing])
+    assert "waits in its bootloader" in await driver.left_with(board)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +199,13 @@ async def test_a_board_that_waits_in_its_bootloader_is_finished(
     assert living.board.mode == "application"
 
 
-async def test_a_neighbour_at_the_address_before_is_not_taken_for_the_boards_return(air: Room, tmp_path: Path) -> None:
-    await air.open_radio()
-    await air.heard(await air.add("nrf51822dk", 10))
-    living = await air.add("microbit-v1", 11, image=b"")
-    living.board.come_back(Return(never=True))
-    assert proof(await air.flash(living, program_file(tmp_path))) is Proof.CHECK_ALONE
+async def test_a_neighbour_at_the_address_before_is_not_taken_for_the_boards_return(tmp_path: Path) -> None:
+    async with room(IMPATIENT) as air:
+        await air.open_radio()
+        await air.heard(await air.add("nrf51822dk", 10))
+        living = await air.add("microbit-v1", 11, image=b"")
+        living.board.come_back(Return(never=True))
+        assert proof(await air.flash(living, program_file(tmp_path))) is Proof.CHECK_ALONE
 
 
 async def test_of_two_bootloaders_without_addresses_none_is_taken(air: Room, tmp_path: Path) -> None:
@@ -155,6 +229,7 @@ async def test_a_bootloader_that_waited_before_is_not_taken_for_the_boards(air: 
     board = await air.heard(living, BoardMode.APPLICATION)
     steps = await air.flash(living, package_file(tmp_path), board=board)
     assert stages(steps) == ALL
+    assert "not heard" not in notes(steps)
     assert living.board.holds(dk_image())
     assert waiting.board.mode == "bootloader"
 
@@ -177,13 +252,14 @@ async def test_a_board_for_which_there_is_nothing_in_the_file_is_told_so_and_lef
     assert (living.describe()["sha256"], living.describe()["boots"]) == (before["sha256"], before["boots"])
 
 
-async def test_a_board_that_is_gone_is_offline(air: Room, tmp_path: Path) -> None:
-    await air.open_radio()
-    living = await air.add("microbit-v1")
-    board = await air.heard(living)
-    await living.power(on=False)
-    with pytest.raises(OfflineError, match="is not heard"):
-        await air.flash(living, program_file(tmp_path), board=board)
+async def test_a_board_that_is_gone_is_offline(tmp_path: Path) -> None:
+    async with room(IMPATIENT) as air:
+        await air.open_radio()
+        living = await air.add("microbit-v1")
+        board = await air.heard(living)
+        await living.power(on=False)
+        with pytest.raises(OfflineError, match="is not heard"):
+            await air.flash(living, program_file(tmp_path), board=board)
 
 
 async def test_a_program_that_offers_no_update_is_told_so(air: Room, tmp_path: Path) -> None:

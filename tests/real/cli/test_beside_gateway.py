@@ -107,12 +107,24 @@ def test_status_tells_how_the_gateway_stands(
         "problem": None,
     }
     assert facts["database"] == str(place / "database" / "enm.db")
+    elsewhere = document(enmctl("status", "--json", env={"ENM_ASSETS_DIRECTORY": "/elsewhere"}))
+    assert elsewhere["assets_directory"] == str(place / "assets"), "the gateway's own"
     assert facts["update_lock"] is None
     assert facts["devices"]["total"] == 3
     assert facts["problems"] == []
     text = enmctl("status").stdout
     assert f"runs as process {gateway.pid}" in text
     assert str(world.world.supervisor.api_key) not in text
+
+
+def test_what_is_only_to_be_said_is_not_sent_by_the_gateway_either(
+    enmctl: Run, board: SimulatedEsp8266, firmware: Path
+) -> None:
+    uploads = len(board.uploads)
+    result = enmctl("flash", firmware, board.local_id, "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    assert "nothing was sent; it would be ESP8266 image" in result.stderr
+    assert len(board.uploads) == uploads
 
 
 def test_a_flash_goes_through_the_gateway_which_puts_the_target_back(

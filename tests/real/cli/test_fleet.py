@@ -87,6 +87,14 @@ def test_firmware_that_no_board_of_the_type_takes_is_a_fault_too(enmctl: Run, fi
     assert result.stdout.startswith("fleet.toml:3:12: ")
 
 
+def test_a_file_that_is_no_firmware_by_its_name_is_told_in_the_words_of_the_fleet_file(enmctl: Run, file: Path) -> None:
+    (file.parent / "notes.txt").write_text("not firmware")
+    file.write_text(TEXT.replace("firmware.bin", "notes.txt"), "utf-8")
+    result = enmctl("fleet", "check")
+    assert result.exit_code == ExitCode.FILE
+    assert result.stdout.startswith("fleet.toml:3:12: notes.txt is no firmware for esp8266 boards: name a .bin")
+
+
 def test_a_first_file_is_written_from_what_is_heard_and_never_over_another(enmctl: Run, folder: Path) -> None:
     result = enmctl("--simulate", "fleet", "init")
     assert result.exit_code == 0, result.stderr
@@ -134,6 +142,16 @@ def test_a_broken_file_ends_a_command_with_its_place_and_exit_code_4(enmctl: Run
     assert "Traceback" not in result.stderr
 
 
+def test_a_device_of_a_fleet_file_is_deleted_without_asking_a_supervisor(
+    enmctl: Run, database: Path, lamp: Device, file: Path
+) -> None:
+    result = enmctl("devices", "delete", lamp.name, env={"ENM_FLEET_FILE": str(file)})
+    assert result.exit_code == ExitCode.DONE, result.stderr
+    assert "enmctl provision brings it back" in result.stderr
+    [device] = read_devices(database, deleted=None)
+    assert device.deleted
+
+
 def test_a_device_goes_back_and_comes_forward_without_a_gateway(
     enmctl: Run, database: Path, lamp: Device, file: Path
 ) -> None:
@@ -147,7 +165,7 @@ def test_a_device_goes_back_and_comes_forward_without_a_gateway(
     assert "it was rolled back by hand" in plan.stdout
     with Store.open(database) as store:
         store.change(lamp.uuid, commit="0.9-aaaaaaaa")
-    assert "1 rolled back, until its target changes" in enmctl("status").stdout
+    assert "1 rolled back until its target changes" in enmctl("status").stdout
     assert "rolled back" in enmctl("devices").stdout
     forward = enmctl("rollback", "lamps-1265892", "--clear")
     assert "comes to its target 1.0-" in forward.stdout

@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from enmctl.errors import ExitCode
 from enmctl.simulator.images import esp8266_image
-from enmctl.sources.fleet.fleet import read_fleet
+from enmctl.simulator.nordic.packages import legacy_package, universal_hex
+from tests.real.boards.air import image as board_image
 from tests.real.cli.outside import WITHIN
 from tests.real.cli.rig import Run, whole_environment
 
@@ -28,12 +30,26 @@ FILES = [
     for page, text in TEXTS.items()
     for number, block in enumerate(re.findall(r"```toml\n(.*?)```", text, re.DOTALL))
 ]
-COMMANDS = [
-    pytest.param(block, id=f"{page}-{number}")
-    for page, text in TEXTS.items()
-    for number, block in enumerate(re.findall(r"```console\n(.*?)```", text, re.DOTALL))
-    if "$ enmctl" in block
-]
+
+
+def commands() -> dict[tuple[str, ...], str]:
+    """The blocks with commands by what is typed in them; one that stands on both pages is run once."""
+    blocks = [
+        block
+        for text in reversed(TEXTS.values())
+        for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+        if "$ enmctl" in block and ("fleet" in block or text is not TEXTS["README.md"])
+    ]
+    return {tuple(re.findall(r"^\$ (.*)", block, re.MULTILINE)): block for block in blocks}
+
+
+COMMANDS = commands().values()
+
+CONTENTS: dict[str, Callable[[], bytes]] = {
+    ".hex": lambda: universal_hex(board_image("microbit-v1"), board_image("microbit-v2")),
+    ".zip": lambda: legacy_package(board_image("nrf51822dk")),
+}
+"""Firmware by the ending of its file; any other is for the ESP8266."""
 
 BOARDS = 6
 """How many simulated ones there are."""
@@ -43,10 +59,10 @@ LISTENS = "fleet init --timeout 1s"
 
 
 @pytest.mark.parametrize("block", FILES)
-def test_every_file_that_is_shown_is_right(block: str, tmp_path: Path) -> None:
+def test_every_file_that_is_shown_is_right(block: str, enmctl: Run, tmp_path: Path) -> None:
     image = esp8266_image(fw="1.4.0", size=16 * 1024)
     for name in re.findall(r'firmware = "([^":]+)"', block):
-        (tmp_path / name).write_bytes(image)
+        (tmp_path / name).write_bytes(CONTENTS.get(Path(name).suffix, lambda: image)())
     secret = Ed25519PrivateKey.generate()
     key = base64.b64encode(b"Ed12345678" + secret.public_key().public_bytes_raw()).decode()
     if "PUBLIC_KEY" in block:
@@ -59,7 +75,8 @@ def test_every_file_that_is_shown_is_right(block: str, tmp_path: Path) -> None:
     path = tmp_path / "fleet.toml"
     text = block.replace("HASH", hashlib.sha256(image).hexdigest()).replace("PUBLIC_KEY", key)
     path.write_text(text, "utf-8")
-    assert read_fleet(path, ["esp8266"], most=1 << 20).document.applications
+    result = enmctl("fleet", "check", path)
+    assert result.exit_code == ExitCode.DONE, result.stdout
 
 
 @pytest.mark.parametrize("block", COMMANDS)

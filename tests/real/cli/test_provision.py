@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from enmctl.errors import ExitCode
+from enmctl.simulator.world import any_application
 from enmctl.store.reading import read_attempts, read_devices
 from tests.real.cli.outside import QUICK, Outside, outside
 from tests.real.cli.rig import Run, lines
@@ -82,3 +83,15 @@ def test_without_a_supervisor_it_exits_8_and_leaves_the_database_as_it_was(
     result = enmctl("provision", word, env={"BALENA_SUPERVISOR_ADDRESS": f"http://127.0.0.1:{unused_port}"})
     assert result.exit_code == ExitCode.SOURCE
     assert read_devices(database) == []
+
+
+def test_bluetooth_boards_become_devices_too(enmctl: Run, tmp_path: Path, database: Path) -> None:
+    applications = [any_application("badges", "microbit"), any_application("kits", "nrf51822dk")]
+    with outside(applications=applications, boards_per_application=1) as made:
+        words = list(made.world.bluetooth_boards)
+        env = {**made.world.environment(tmp_path), "ENM_BLUETOOTH_LONG_TIMEOUT": "3"}
+        result = enmctl("provision", *words, env=env)
+        assert result.exit_code == 0, result.stderr
+        assert {device.local_id: device.application_id for device in read_devices(database)} == dict(
+            zip(words, [application.id for application in applications], strict=True)
+        )

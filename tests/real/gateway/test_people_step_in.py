@@ -102,6 +102,17 @@ async def test_a_board_whose_id_another_one_has_too_is_flashed_by_nobody(tmp_pat
             assert not first.uploads + second.uploads
 
 
+async def test_a_board_that_is_named_as_on_the_air_is_worked_on_as_the_device_that_it_is(tmp_path: Path) -> None:
+    async with rig(tmp_path, boards=1) as world:
+        world.push()
+        async with world.gateway() as running:
+            await world.all_on_target()
+            [uuid] = world.supervisor.devices
+            await _done(running.steward.work(Job(JobKind.RESTART, world.boards[0].name)))
+            attempts = await running.gateway.crew.store.call(Store.attempts)
+            assert {attempt.uuid for attempt in attempts if attempt.kind is AttemptKind.RESTART} == {uuid}
+
+
 async def test_a_word_that_two_boards_are_called_by_is_asked_back_about(tmp_path: Path) -> None:
     async with rig(tmp_path) as world:
         first = await world.add_board()

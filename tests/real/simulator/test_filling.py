@@ -35,3 +35,9 @@ async def test_store_and_supervisor_hold_the_same_devices_at_rest(supervise: Any
         shown = listed[uuid]
         assert (device.name, device.commit, device.target_commit) == (shown["name"], commit, shown["targetCommit"])
         assert device.target_config == shown["targetConfig"] == shown["config"]
+
+
+async def test_no_two_devices_are_called_alike(supervise: Any) -> None:
+    supervised = await supervise()
+    rows = supervised.supervisor.add_devices(supervised.app, 500)
+    assert len({row.name for row in rows}) == 500
