@@ -60,11 +60,11 @@ async def test_a_legacy_bootloader_at_the_same_address_likewise(room: RealRoom, 
 
 
 async def test_a_transfer_that_breaks_off_goes_on_where_it_was(room: RealRoom, tmp_path: Path) -> None:
-    living = await room.add("microbit-v2", 3, image=image("microbit-v2", seed=0, size=SIZE))
+    living = await room.add("microbit-v1", 3, image=image("microbit-v1", seed=0, size=SIZE))
     living.break_with("link-lost")
     steps = await room.flash(living, program_file(tmp_path, size=SIZE), config=WHOLE)
     assert (stages(steps)[-1], proof(steps)) == (Stage.DONE, Proof.CHECK_AND_RETURN)
-    assert living.board.holds(image("microbit-v2", size=SIZE))
+    assert living.board.holds(image("microbit-v1", size=SIZE))
     assert not living.describe()["faults"]
     await living.power(on=False)
 
