@@ -10,6 +10,7 @@ from typing import Final
 from enmctl.boards.adverts import ADDRESS, is_next
 from enmctl.dfu import link
 from enmctl.dfu.link import AbsentError, GattError, LinkTimeoutError, Notification, Opened
+from enmctl.dfu.update import NEEDED
 from enmctl.errors import EnmError, RadioError, RefusedError, TransferError
 from enmctl.models import BoardMode
 from enmctl.radio.bluetooth import (
@@ -30,8 +31,19 @@ RIVALS: Final = 1.0
 NAMELESS_FOR: Final = 1.0
 """Seconds in which a program tells its name, that comes in the answer to a scan where it did not fit before."""
 
+SHOWN_WITHIN: Final = 3.0
+"""Seconds in which a bootloader that a scan can show is heard after the jump; it advertises ten times a second."""
+
+AGAIN_WITHIN: Final = 8.0
+"""Seconds for one that none can show to take a connection; it waits for 64 (Nordic SDK 11, ``dfu_transport_ble.c``)."""
+
 LATELY: Final = 30.0
 """Seconds after which a board that is not heard may have become another one."""
+
+
+def _is_bootloaders(connection: Connection) -> bool:
+    """Whether a connection offers all that a bootloader does."""
+    return any(connection.characteristics >= needed for needed in NEEDED.values())
 
 
 class _InItsWords:
@@ -90,6 +102,7 @@ class BluetoothLink:
         self._ours = {address}
         self._others: set[str] = set()
         self._connection: Connection | None = None
+        self._before: Connection | None = None
         self._began_in: BoardMode | None = None
         self._was_connected_in: BoardMode | None = None
 
@@ -115,10 +128,12 @@ class BluetoothLink:
                 await self._radio.release(self._address)
                 self._began_in = mode
                 self._note_others()
-            if mode is BoardMode.APPLICATION or self._was_connected_in is not mode:
-                await self._radio.forget(self._address)
-            address = await self._find(mode, seconds)
-            connection = await self._radio.open(address, seconds=max(0.1, deadline - loop.time()))
+            connection = await self._open_again(mode)
+            if connection is None:
+                if mode is BoardMode.APPLICATION or self._was_connected_in is not mode:
+                    await self._radio.forget(self._address)
+                address = await self._find(mode, seconds)
+                connection = await self._radio.open(address, seconds=max(0.1, deadline - loop.time()))
         except (RadioError, RefusedError):
             raise
         except LinkLostError:
@@ -128,9 +143,33 @@ class BluetoothLink:
         except EnmError as error:
             raise AbsentError(error.message) from None
         self._connection, self._was_connected_in = connection, mode
-        self._ours.add(address)
+        self._before = connection
+        self._ours.add(connection.address)
         self._note_others()
         return Opened(connection.characteristics, connection.most, connection.services)
+
+    async def _open_again(self, mode: BoardMode) -> Connection | None:
+        """Connect to a bootloader that no scan shows, for it waits for this machine alone; None where that is not so.
+
+        Where the system shows the services of its program, it has to forget those first. A program may have the very
+        ones of the bootloader (Nordic SDK 11, ``ble_dfu.c``): then it makes no difference.
+        """
+        before = self._before
+        if before is None or mode is not BoardMode.BOOTLOADER or self._hides_addresses:
+            return None
+        if await self._hear(mode, SHOWN_WITHIN) is not None:
+            return None
+        try:
+            connection = await self._radio.again(before, seconds=AGAIN_WITHIN)
+        except RadioError:
+            raise
+        except EnmError as error:
+            LOG.debug("%s takes no connection unheard: %s", self._name, error)
+            return None
+        if self._was_connected_in is mode or connection.table != before.table or _is_bootloaders(connection):
+            return connection
+        await connection.close()
+        return None
 
     async def close(self) -> None:
         """See Close."""

@@ -69,10 +69,11 @@ class Connection:
         self, settings: Settings, backend: Backend, address: str, name: str, on_end: Callable[[], None]
     ) -> None:
         self.address = address
+        self.device: Any = None
         self.lost = asyncio.Event()
         self._settings = settings
         self._backend = backend
-        self._name = name
+        self.name = name
         self._on_end = on_end
         self._client: BleakClient | None = None
         self._by_uuid: dict[str, BleakGATTCharacteristic] = {}
@@ -82,6 +83,11 @@ class Connection:
         self._waiting: set[asyncio.Timeout] = set()
         self._unproven = 0
         self._is_over = False
+
+    @property
+    def table(self) -> frozenset[tuple[str, int]]:
+        """The UUIDs with their handles, which differ from one program of a board to another more than the UUIDs do."""
+        return frozenset((uuid, found.handle) for uuid, found in self._by_uuid.items())
 
     @property
     def characteristics(self) -> frozenset[str]:
@@ -112,6 +118,7 @@ class Connection:
         from bleak import BleakClient
 
         limit = self._settings.bluetooth_long_timeout
+        self.device = device
         self._client = client = BleakClient(
             device,
             self._on_disconnected,
@@ -129,7 +136,7 @@ class Connection:
                     self._by_uuid.setdefault(characteristic.uuid.lower(), characteristic)
         except Exception as error:
             await self.close()
-            raise translated(error, self._name) from error
+            raise translated(error, self.name) from error
         except BaseException:
             await self.close()
             raise
@@ -204,7 +211,7 @@ class Connection:
             if not asked or passkey is not None:
                 raise
             raise PairingError(
-                f"{self._name} shows six digits that must be typed in",
+                f"{self.name} shows six digits that must be typed in",
                 remedy="pair with it from a terminal",
                 reason="passkey-needed",
             ) from error
@@ -252,13 +259,13 @@ class Connection:
                 async with asyncio.timeout(self._settings.bluetooth_long_timeout):
                     await client.disconnect()
             except Exception as error:  # noqa: BLE001 - whatever a platform brings bleak to raise, it is over
-                _log.debug("%s: the connection did not end as it should: %r", self._name, error)
+                _log.debug("%s: the connection did not end as it should: %r", self.name, error)
         self._end()
 
     def _characteristic(self, uuid: str) -> BleakGATTCharacteristic:
         found = self._by_uuid.get(uuid.lower())
         if found is None:
-            raise AttError(f"{self._name} has no characteristic {uuid}", ATTRIBUTE_NOT_FOUND)
+            raise AttError(f"{self.name} has no characteristic {uuid}", ATTRIBUTE_NOT_FOUND)
         return found
 
     def _live(self) -> BleakClient:
@@ -289,14 +296,14 @@ class Connection:
                 finally:
                     self._waiting.discard(scope)
         except Exception as error:
-            ours = translated(error, self._name, is_lost=self.lost.is_set())
+            ours = translated(error, self.name, is_lost=self.lost.is_set())
             if is_unclear(ours) and await self.wait_lost(LOST_GRACE):
                 ours = self._lost()
             raise ours from error
 
     def _on_notification(self, uuid: str, data: bytearray) -> None:
         if len(self._arrived) >= MOST_WAITING:
-            _log.warning("%s sent %d notifications that nobody took; its connection is ended", self._name, MOST_WAITING)
+            _log.warning("%s sent %d notifications that nobody took; its connection is ended", self.name, MOST_WAITING)
             self._end()
             return
         self._arrived.append(Notification(uuid, bytes(data)))
@@ -317,4 +324,4 @@ class Connection:
         self._on_end()
 
     def _lost(self) -> LinkLostError:
-        return LinkLostError(f"the connection to {self._name} was lost", remedy="bring it nearer and try again")
+        return LinkLostError(f"the connection to {self.name} was lost", remedy="bring it nearer and try again")

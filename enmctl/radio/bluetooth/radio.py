@@ -18,7 +18,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
 
@@ -200,6 +200,21 @@ class BluetoothRadio:
             raise await self._why_lost(address, error) from error
         raise failed or _not_heard(address)
 
+    async def again(self, before: Connection, *, seconds: float) -> Connection:
+        """Connect once more to the device of an earlier connection, without hearing it first, in one try.
+
+        A board that waits for this machine alone shows itself to no scan of BlueZ, and takes a connection all the same,
+        for as long as the system has not forgotten it.
+
+        Raises:
+            EnmError: it does not take a connection.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._establish(before.address, before.name, before.device, None)
+        except TimeoutError:
+            raise _not_heard(before.address) from None
+
     async def forget(self, address: str) -> bool:
         """Have the system forget a device without a bond, its services above all; a bonded one is left alone.
 
@@ -232,6 +247,9 @@ class BluetoothRadio:
 
     async def _try(self, address: str, scanning: bool | None) -> Connection:
         advert = await self._find(address)
+        return await self._establish(address, advert.name or address, advert.device, scanning)
+
+    async def _establish(self, address: str, name: str, device: Any, scanning: bool | None) -> Connection:
         if scanning is None:
             scanning = self._settings.bluetooth_scan_while_connected
         quiet_over = None if scanning else self._scan.keep_quiet()
@@ -241,11 +259,11 @@ class BluetoothRadio:
             if quiet_over is not None:
                 quiet_over()
 
-        connection = Connection(self._settings, self._backend, address, advert.name or address, ended)
+        connection = Connection(self._settings, self._backend, address, name, ended)
         self._connections.add(connection)
         try:
             async with self._scan.held_off():
-                await connection.establish(advert.device, self._adapter)
+                await connection.establish(device, self._adapter)
         except EnmError as error:
             self._scan.forget(address)
             await self._count_failure(error)

@@ -97,12 +97,17 @@ class Stack:
         keeps_services: whether a board's table of services is believed to be as it was, and its name where it tells
             none, as BlueZ does until the device is removed.
         pairs_by_itself: whether a board that demands a bond gets one unasked, as BlueZ does where no digits are needed.
+        scans_privately: whether scans are made under another address, so that what is for this machine alone is not
+            heard, as BlueZ's are.
     """
 
-    def __init__(self, central: Central, *, keeps_services: bool, pairs_by_itself: bool) -> None:
+    def __init__(
+        self, central: Central, *, keeps_services: bool, pairs_by_itself: bool, scans_privately: bool = False
+    ) -> None:
         self.central = central
         self.keeps_services = keeps_services
         self.pairs_by_itself = pairs_by_itself
+        self.scans_privately = scans_privately
         self.tables: dict[str, list[ServiceFound]] = {}
         self.names: dict[str, str] = {}
         self.clients: dict[str, VirtualClient] = {}
@@ -135,6 +140,8 @@ class VirtualScanner(BaseBleakScanner):
     def _heard(self, advertisement: Advertisement) -> None:
         data = advertisement_data(advertisement)
         address = self.stack.central.identify(advertisement.address)
+        if self.stack.scans_privately and not advertisement.data.ad_structures:
+            return
         if self.stack.keeps_services:
             name = data.local_name or self.stack.names.get(address)
             data = data._replace(local_name=name)

@@ -26,6 +26,7 @@ class VirtualRadio:
         pairs_by_itself: whether it pairs with a board that demands it, as BlueZ does where no digits are needed.
         hides_addresses: whether it is like CoreBluetooth, which calls boards by identifiers of its own, pairs by itself
             and has no words for the rest.
+        scans_privately: whether its scans miss what is for this machine alone, as BlueZ's do.
     """
 
     def __init__(
@@ -35,12 +36,16 @@ class VirtualRadio:
         keeps_services: bool = False,
         pairs_by_itself: bool = False,
         hides_addresses: bool = False,
+        scans_privately: bool = False,
     ) -> None:
         quiet_bumble()
         self._hides = hides_addresses
         self._central = Central(plug, identifier_of if hides_addresses else text_of)
         self._stack = stack = Stack(
-            self._central, keeps_services=keeps_services, pairs_by_itself=pairs_by_itself or hides_addresses
+            self._central,
+            keeps_services=keeps_services,
+            pairs_by_itself=pairs_by_itself or hides_addresses,
+            scans_privately=scans_privately,
         )
         self.scanner: type[VirtualScanner] = type("VirtualScanner", (VirtualScanner,), {"stack": stack})
         self.client: type[VirtualClient] = type("VirtualClient", (VirtualClient,), {"stack": stack})

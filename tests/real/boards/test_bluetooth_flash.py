@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from enmctl.boards import bluetooth_link as link_module
 from enmctl.boards.bluetooth_board import FULL, NO_RESUME
 from enmctl.errors import ExitCode, FirmwareError, OfflineError, RadioError, RefusedError
 from enmctl.models import BoardMode, Proof, Stage, Step
@@ -148,9 +149,22 @@ async def test_what_a_board_is_left_with_is_told_also_where_only_its_bootloader_
     assert "waits in its bootloader" in await driver.left_with(board)
 
 
-async def test_a_bootloader_that_waits_for_this_machine_alone_is_found(any_air: Room, tmp_path: Path) -> None:
-    living = await any_air.add("nrf51822dk")
-    steps = await any_air.flash(living, package_file(tmp_path))
+@pytest.mark.parametrize(
+    "habits",
+    [
+        {"keeps_services": True},
+        {"hides_addresses": True},
+        {"scans_privately": True},
+        {"scans_privately": True, "keeps_services": True},
+    ],
+)
+async def test_a_bootloader_that_waits_for_this_machine_alone_is_found(
+    air: Room, tmp_path: Path, habits: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "SHOWN_WITHIN", 0.3)
+    await air.open_radio(**habits)
+    living = await air.add("nrf51822dk")
+    steps = await air.flash(living, package_file(tmp_path))
     assert (stages(steps), proof(steps)) == (ALL, Proof.RETURN_ALONE)
     assert "not heard" not in notes(steps)
     assert living.board.holds(dk_image())

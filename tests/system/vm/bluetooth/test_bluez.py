@@ -12,7 +12,7 @@ from enmctl.models import BoardMode, Proof, Stage
 from enmctl.radio.bluetooth import BluetoothRadio
 from enmctl.simulator.bluetooth.hosting import BoardHost
 from enmctl.simulator.nordic.contract import Bonding
-from tests.real.boards.air import image, program_file, proof, stages
+from tests.real.boards.air import dk_image, image, notes, package_file, program_file, proof, stages
 from tests.real.simulator.bluetooth.echo import ADDRESS, SECRET, EchoBoard
 from tests.system.vm.bluetooth.real_room import SIZE, RealRoom, is_powered, real_room
 from tests.system.vm.daemons import until
@@ -111,4 +111,14 @@ async def test_an_adapter_that_is_pulled_and_put_back_is_used_again(room: RealRo
     board = await room.heard(living, BoardMode.APPLICATION)
     steps = await room.flash(living, program_file(tmp_path, size=SIZE), board=board)
     assert stages(steps)[-1] is Stage.DONE
+    await living.power(on=False)
+
+
+async def test_a_bootloader_that_waits_for_this_machine_alone_is_connected_to_unheard(
+    room: RealRoom, tmp_path: Path
+) -> None:
+    living = await room.add("nrf51822dk", 4)
+    steps = await room.flash(living, package_file(tmp_path, size=SIZE))
+    assert (stages(steps)[-1], proof(steps)) == (Stage.DONE, Proof.RETURN_ALONE), notes(steps)
+    assert living.board.holds(dk_image(size=SIZE))
     await living.power(on=False)

@@ -73,14 +73,11 @@ class Story:
         shown: dict[str, Any] = json.loads(await self.command("hotspot", "status", "--json"))
         return shown
 
-    async def until_idle_on(self, commit: str, boards: int) -> None:
+    async def until_told_of(self, commit: str, boards: int) -> None:
         """Wait until the Supervisor was told of so many devices that they run a release."""
-
-        def done() -> bool:
-            rows = [row for row in self.supervisor.devices.values() if row.commit == commit and row.status == "Idle"]
-            return len(rows) == boards
-
-        await self.supervisor.wait_for(done, WITHIN)
+        await self.supervisor.wait_for(
+            lambda: [row.commit for row in self.supervisor.devices.values()] == [commit] * boards, WITHIN
+        )
 
 
 async def is_access_point() -> bool:
@@ -154,11 +151,11 @@ async def test_a_board_that_joins_is_found_by_mdns_and_updated_and_one_that_is_s
         await story.station.until_in()
         async with board(story, BOARD):
             commit = story.push()
-            await story.until_idle_on(commit, 1)
+            await story.until_told_of(commit, 1)
         (attempt,) = read_attempts(story.database)
         assert attempt.proof is Proof.VERSION_READ_BACK
         async with board(story, SILENT_BOARD, "silent"):
-            await story.until_idle_on(commit, 2)
+            await story.until_told_of(commit, 2)
 
 
 async def test_paused_means_that_the_radio_is_free(story: Story) -> None:
