@@ -107,9 +107,8 @@ async def test_all_of_it_is_sent_where_that_is_wanted(air: Room, tmp_path: Path)
         assert air.boards[breed].board.holds(image(breed))
 
 
-@pytest.mark.parametrize("config", [{FULL: "1"}, {NO_RESUME: "1"}, {FULL: "1", NO_RESUME: "1"}], ids=" ".join)
-async def test_a_board_that_waits_for_the_rest_of_a_part_leaves_its_pairing_mode_whatever_is_sent(
-    air: Room, tmp_path: Path, config: dict[str, str]
+async def test_a_board_that_waits_for_the_rest_of_a_part_leaves_its_pairing_mode_also_where_all_is_sent_anew(
+    air: Room, tmp_path: Path
 ) -> None:
     await air.open_radio()
     living = await air.add("microbit-v1")
@@ -120,7 +119,7 @@ async def test_a_board_that_waits_for_the_rest_of_a_part_leaves_its_pairing_mode
                 break
     assert "pairing mode" in await driver.left_with(board)
     assert living.describe()["program"]["flashIncomplete"]
-    await air.flash(living, program_file(tmp_path, seed=2), config=config)
+    await air.flash(living, program_file(tmp_path, seed=2), config={FULL: "1", NO_RESUME: "1"})
     assert living.board.holds(image("microbit-v1", seed=2))
     await until(lambda: living.board.mode == "application")
     assert not living.describe()["program"]["flashIncomplete"]
