@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from enmctl.errors import StoreError
+from enmctl.store import held
 from enmctl.store.faults import translated
 
 _SQLITE_HEAD: Final = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat.html, 1.3
@@ -36,7 +37,7 @@ def real(path: Path) -> Path:
 
 
 def kind_of(path: Path) -> Kind:
-    """Look at a file's head; an empty file is nothing yet.
+    """Look at a file's head; an empty file is nothing yet. One that this process has open is SQLite's, unseen.
 
     Raises:
         StoreError: it is no file (reason ``not-a-file``), or cannot be read.
@@ -53,15 +54,20 @@ def kind_of(path: Path) -> Kind:
                 reason="not-a-file",
                 permanent=True,
             )
-        with path.open("rb") as file:
-            head = file.read(len(_SQLITE_HEAD))
-            if not head:
-                return Kind.NOTHING
-            if head == _SQLITE_HEAD:
-                return Kind.SQLITE
-            from enmctl.store import bolt  # rarely needed, and not free
+        with held.looking(path) as may_look:
+            return _looked_at(path) if may_look else Kind.SQLITE
 
-            return Kind.BOLT if bolt.recognised(head + file.read(bolt.HEAD_SIZE)) else Kind.OTHER
+
+def _looked_at(path: Path) -> Kind:
+    with path.open("rb") as file:
+        head = file.read(len(_SQLITE_HEAD))
+        if not head:
+            return Kind.NOTHING
+        if head == _SQLITE_HEAD:
+            return Kind.SQLITE
+        from enmctl.store import bolt  # rarely needed, and not free
+
+        return Kind.BOLT if bolt.recognised(head + file.read(bolt.HEAD_SIZE)) else Kind.OTHER
 
 
 def name_of_new(path: Path) -> Path:

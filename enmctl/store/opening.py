@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from enmctl.errors import StoreError
-from enmctl.store import edge_node_manager, faults, files, rescue, schema, turn
+from enmctl.store import edge_node_manager, faults, files, held, rescue, schema, turn
 from enmctl.store.files import Kind
 from enmctl.store.rows import DEVICE_COLUMNS, device_cells, listed, places
 
@@ -55,7 +55,19 @@ def open_database(path: Path, *, busy_timeout: float, set_aside: bool) -> Opened
 
 
 def _connected(path: Path, busy_timeout: float) -> Opened | None:
-    """The database at ``path``, made where nothing is; None where it is damaged."""
+    """The database at ``path``, made where nothing is, and noted as held; None where it is damaged."""
+    held.take(path)
+    try:
+        opened = _opened(path, busy_timeout)
+    except BaseException:
+        held.give_back(path)
+        raise
+    if opened is None:
+        held.give_back(path)
+    return opened
+
+
+def _opened(path: Path, busy_timeout: float) -> Opened | None:
     connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
     try:
         if rescue.damage(connection):
@@ -100,7 +112,7 @@ def _settled(path: Path, *, busy_timeout: float, set_aside: bool) -> Opened:
 
 
 def _damage(path: Path, busy_timeout: float) -> str:
-    with closing(sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)) as connection:
+    with held.holding(path), closing(sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)) as connection:
         return rescue.damage(connection)
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from enmctl.errors import StoreError
 from enmctl.models import Attempt, Device, Event
-from enmctl.store import queries, schema
+from enmctl.store import held, queries, schema
 from enmctl.store.faults import translated
 from enmctl.store.files import Kind, kind_of, real
 
@@ -105,7 +105,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection | None]:
     if kind is Kind.NOTHING:
         yield None
         return
-    with translated(path), closing(_connected(path)) as connection:
+    with translated(path), held.holding(path), closing(_connected(path)) as connection:
         yield connection if _has_tables(connection, path) else None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from enmctl.store import files, opening
+from enmctl.store import files, held, opening
 from enmctl.store.attempts import AttemptJournal
 from enmctl.store.devices import DeviceTable
 from enmctl.store.events import EventLog
@@ -33,6 +33,7 @@ class Store(DeviceTable, ProvisioningJournal, AttemptJournal, EventLog, Facts):
 
     notes: list[str]
     fresh: bool
+    _is_closed = False
 
     @classmethod
     def open(
@@ -64,8 +65,12 @@ class Store(DeviceTable, ProvisioningJournal, AttemptJournal, EventLog, Facts):
         return store
 
     def close(self) -> None:
-        """Let the file go."""
+        """Let the file go; a second time does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._database.close()
+        held.give_back(self.path)
 
     def __enter__(self) -> Self:
         return self
