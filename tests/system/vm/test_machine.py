@@ -68,7 +68,10 @@ def test_what_only_the_real_systems_show(request: pytest.FixtureRequest) -> None
     with ThreadPoolExecutor(len(SUITES)) as pool:
         ran = dict(zip(SUITES, pool.map(_run_inside, SUITES), strict=True))
     request.config.stash[TOLD].extend(f"{done.output}\n{done.trouble}" for done in ran.values())
-    assert {suite: done.code for suite, done in ran.items()} == dict.fromkeys(SUITES, 0)
+    ended = {suite: done.code for suite, done in ran.items() if done.code != SILENT}
+    assert ended == dict.fromkeys(ended, 0)
+    if slow := ", ".join(sorted(set(SUITES) - set(ended))):
+        pytest.skip(f"{NO_MACHINE}too slow for it, {slow} had not ended after {LIMIT:g} s")
 
 
 def _run_inside(suite: str) -> Done:
