@@ -146,8 +146,8 @@ def _name(device: Device) -> str:
 
 def _live(call: Call) -> dict[str, dict[str, object]]:
     """What the running gateway says of each device, by uuid; nothing where none runs or it does not answer."""
-    from enmctl.cli.running import gateway_at_work
     from enmctl.errors import GatewayError, StoreError
+    from enmctl.gateway.at_work import gateway_at_work
 
     try:
         at_work = gateway_at_work(call.settings)
@@ -185,7 +185,7 @@ def _is_listed(call: Call, device: Device) -> bool:
 
 def _source(call: Call) -> str:
     """Where the gateway has its desired state from: the one that runs, else the one that would start here."""
-    from enmctl.cli.running import gateway_at_work
+    from enmctl.gateway.at_work import gateway_at_work
 
     at_work = gateway_at_work(call.settings)
     if at_work is None or at_work[1] is None:
@@ -205,7 +205,7 @@ async def _ask_for(call: Call, device: Device, limit: float) -> bool:
 
 def _delete(call: Call, device: Device) -> None:
     """Stop looking after the device: through the gateway where one runs, so that it lets go at once."""
-    from enmctl.cli.running import client_of_running
+    from enmctl.gateway.at_work import client_of_running
     from enmctl.store import Store
 
     client = client_of_running(call.settings)

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 import typer
 
 from enmctl.cli.progress import Progress
-from enmctl.cli.running import client_of_running
 from enmctl.cli.shell import Call
 from enmctl.cli.showing import progress
 from enmctl.cli.wanted import Results, Wanted, read_whole
 from enmctl.errors import BusyError, EnmError, UsageError
+from enmctl.gateway.at_work import client_of_running
 from enmctl.gateway.client import GatewayClient
 from enmctl.gateway.control import Job, JobKind
 from enmctl.models import GatewayStatus, Step

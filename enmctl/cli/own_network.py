@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from enmctl.cli.running import gateway_at_work
 from enmctl.cli.shell import Call
 from enmctl.errors import BusyError, RadioError
+from enmctl.gateway.at_work import gateway_at_work
 from enmctl.models import GatewayStatus
 from enmctl.radio.hotspot.hotspot import Hotspot, Network
 from enmctl.radio.hotspot.leases import Leases

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from enmctl.cli.durations import spell
-from enmctl.cli.running import gateway_at_work
 from enmctl.cli.shell import Call
 from enmctl.errors import BusyError, OfflineError
+from enmctl.gateway.at_work import gateway_at_work
 from enmctl.gateway.client import GatewayClient
 from enmctl.models import GatewayStatus
 

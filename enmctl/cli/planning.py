@@ -74,7 +74,7 @@ def _draw(call: Call, actions: Sequence[Mapping[str, Any]]) -> None:
 
 def _by_gateway(call: Call) -> Sequence[Mapping[str, Any]] | None:
     """What the running gateway says; None where none runs, or another fleet file is asked about."""
-    from enmctl.cli.running import client_of_running
+    from enmctl.gateway.at_work import client_of_running
 
     if call.fleet_file is not None:
         return None

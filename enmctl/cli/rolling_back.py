@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from enmctl.cli.running import client_of_running
 from enmctl.cli.shell import Call
 from enmctl.errors import UnknownError, UsageError
+from enmctl.gateway.at_work import client_of_running
 from enmctl.gateway.claiming import fleet_named
 from enmctl.gateway.rolling_back import asked_for
 from enmctl.store import Store

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enmctl.cli.durations import spell
-from enmctl.cli.running import gateway_at_work
 from enmctl.cli.views import STATES, clock, state_of
 from enmctl.errors import EnmError, GatewayError, StoreError
+from enmctl.gateway.at_work import gateway_at_work
 from enmctl.gateway.claiming import fleet_named
 from enmctl.models import GatewayStatus
 from enmctl.settings import FLEET

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final, TypeVar
 
 from enmctl.errors import BusyError, GatewayError, OfflineError
-from enmctl.gateway.at_work import gateway_at_work
+from enmctl.gateway.at_work import client_of_running
 from enmctl.gateway.client import GatewayClient, Status
 from enmctl.models import GatewayStatus
 from enmctl.settings import Settings
@@ -80,7 +80,9 @@ async def paused(name: str, settings: Settings | None = None, *, gateway: str | 
         GatewayError: it does not answer.
     """
     settings = Settings.from_environment() if settings is None else settings
-    client = GatewayClient(gateway, settings.api_token) if gateway else await asyncio.to_thread(_client, settings)
+    client = (
+        GatewayClient(gateway, settings.api_token) if gateway else await asyncio.to_thread(client_of_running, settings)
+    )
     pause = Pause()
     if client is None:
         yield pause
@@ -94,16 +96,6 @@ async def paused(name: str, settings: Settings | None = None, *, gateway: str | 
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
         await asyncio.shield(lease.end())
-
-
-def _client(settings: Settings) -> GatewayClient | None:
-    at_work = gateway_at_work(settings)
-    if at_work is None:
-        return None
-    found, client = at_work
-    if client is None:
-        raise BusyError(f"{found} is at work here and takes no commands", remedy="try again when it is done")
-    return client
 
 
 class _Lease:

@@ -14,10 +14,10 @@ from typing import Final
 from enmctl import __version__
 from enmctl.cli.checks.finding import Finding, fault, ok, warning
 from enmctl.cli.durations import spell
-from enmctl.cli.running import gateway_at_work
 from enmctl.cli.standing import foreign_lock
 from enmctl.errors import BusyError, EnmError, StoreError
 from enmctl.gateway.api.server import check_exposure
+from enmctl.gateway.at_work import gateway_at_work
 from enmctl.settings import Settings
 from enmctl.store import reading
 
