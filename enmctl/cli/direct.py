@@ -17,7 +17,7 @@ from enmctl.errors import EnmError, UnknownError, UsageError
 from enmctl.gateway.claiming import claims
 from enmctl.gateway.control import JobKind
 from enmctl.gateway.lookout import Bench
-from enmctl.gateway.memories import names_of_begun
+from enmctl.gateway.memories import read_names_of_begun
 from enmctl.gateway.naming import call_names
 from enmctl.library.board import Board
 from enmctl.library.choosing import drivers_for, drivers_of
@@ -113,7 +113,7 @@ async def _radios(call: Call, wanted: Wanted) -> AsyncGenerator[tuple[Radios, Wa
         simulated_application=call.simulated_application,
         nothing_yet=waiting.nothing_yet,
         fitting=fitting or None,
-        begun=await asyncio.to_thread(names_of_begun, settings.database),
+        begun=await asyncio.to_thread(read_names_of_begun, settings.database),
         desired=await claims(settings, call.output.say),
     )
     async with radios_of(bench) as radios:

@@ -15,7 +15,7 @@ from enmctl.cli.views import BOARD_COLUMNS, SPARE_BOARD_COLUMNS, board_cells, bo
 from enmctl.errors import StoreError
 from enmctl.gateway.claiming import claims
 from enmctl.gateway.lookout import Bench, look_around, usual_span
-from enmctl.gateway.memories import names_of_begun
+from enmctl.gateway.memories import read_names_of_begun
 from enmctl.library.choosing import drivers_of
 from enmctl.library.radios import radios_of
 from enmctl.models import Device, DiscoveredBoard
@@ -97,7 +97,7 @@ def _known_devices(call: Call) -> Sequence[Device]:
 def _names_of_begun(call: Call) -> Mapping[str, str]:
     """What the boards are called that wait for the rest of a program; none likewise."""
     with suppress(StoreError):
-        return names_of_begun(call.settings.database)
+        return read_names_of_begun(call.settings.database)
     return {}
 
 

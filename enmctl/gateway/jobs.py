@@ -128,7 +128,7 @@ async def _over_bluetooth(crew: Crew, job: Job, device: Device | None = None) ->
     if job.kind is JobKind.PROVISION or (device is not None and (device.board_type not in drivers or is_listened_for)):
         return None
     word = device.local_id or "" if device is not None else job.board
-    begun = await asyncio.to_thread(names_of_begun, crew.settings.database)
+    begun = await names_of_begun(crew.store)
 
     def is_meant(board: DiscoveredBoard) -> bool:
         name = begun.get(board.local_id) if board.mode is BoardMode.BOOTLOADER else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,22 @@ class StoredMemories:
         await self._store.call(Store.set_meta, PREFIX + address.upper(), text)
 
 
-def names_of_begun(database: Path) -> dict[str, str]:
-    """What the boards are called, by their addresses, to which a transfer was begun and did not end.
+async def names_of_begun(store: StoreThread) -> dict[str, str]:
+    """What the boards are called, by their addresses, to which a transfer was begun and did not end."""
+    return _names_of_begun(await store.call(Store.metas, PREFIX))
+
+
+def read_names_of_begun(database: Path) -> dict[str, str]:
+    """The same for a program that does not have the database open.
 
     Raises:
         StoreError: the database cannot be read.
     """
-    memories = {address: _read(text) for address, text in read_facts(database, PREFIX).items()}
+    return _names_of_begun(read_facts(database, PREFIX))
+
+
+def _names_of_begun(texts: Mapping[str, str]) -> dict[str, str]:
+    memories = {address: _read(text) for address, text in texts.items()}
     return {address: memory.name for address, memory in memories.items() if memory.begun and memory.name}
 
 

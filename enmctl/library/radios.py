@@ -15,7 +15,7 @@ from enmctl.errors import EnmError, RadioError
 from enmctl.gateway import finding
 from enmctl.gateway.claiming import claims
 from enmctl.gateway.lookout import Bench, hear, look_around, usual_span, with_bluetooth
-from enmctl.gateway.memories import names_of_begun
+from enmctl.gateway.memories import read_names_of_begun
 from enmctl.library.board import Board
 from enmctl.library.choosing import drivers_for, drivers_of
 from enmctl.library.reaching import reach_of
@@ -153,7 +153,7 @@ async def open_radios(
         await asyncio.to_thread(read_devices, settings.database),
         access=access,
         reach=reach_of(settings),
-        begun=await asyncio.to_thread(names_of_begun, settings.database),
+        begun=await asyncio.to_thread(read_names_of_begun, settings.database),
         desired=await claims(settings, LOG.warning),
     )
     async with radios_of(bench) as radios:

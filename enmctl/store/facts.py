@@ -14,6 +14,11 @@ class Facts(Tables):
         with self.reading() as connection:
             return queries.meta_value(connection, key)
 
+    def metas(self, prefix: str) -> dict[str, str]:
+        """The facts whose names begin so, by the rest of their names."""
+        with self.reading() as connection:
+            return queries.meta_values(connection, prefix)
+
     def set_meta(self, key: str, value: str | None) -> None:
         """Keep a fact, or forget it (None)."""
         with self.writing() as database:
