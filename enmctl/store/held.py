@@ -14,29 +14,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _held: Counter[Path] = Counter()
-_alone = threading.RLock()
-
-
-def take(path: Path) -> None:
-    """Note that SQLite is about to open a file, by its path without links; waits while somebody looks into it."""
-    with _alone:
-        _held[path] += 1
-
-
-def give_back(path: Path) -> None:
-    """Note that SQLite has closed it."""
-    with _alone:
-        _held[path] -= 1
+_alone = threading.Lock()
 
 
 @contextmanager
 def holding(path: Path) -> Iterator[None]:
-    """Have it noted for as long as the context lasts."""
-    take(path)
+    """Note that SQLite has a file open within the context, by its path without links; waits while it is looked into."""
+    with _alone:
+        _held[path] += 1
     try:
         yield
     finally:
-        give_back(path)
+        with _alone:
+            _held[path] -= 1
 
 
 @contextmanager

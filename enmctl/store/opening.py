@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -26,9 +26,10 @@ _LARGEST_BOLT: Final = 256 << 20
 
 @dataclass(slots=True)
 class Opened:
-    """A database that was opened, and what a person should hear of it."""
+    """A database that was opened, what closes it again, and what a person should hear of it."""
 
     connection: sqlite3.Connection
+    closing: ExitStack
     notes: list[str] = field(default_factory=list)
     fresh: bool = False
 
@@ -55,38 +56,23 @@ def open_database(path: Path, *, busy_timeout: float, set_aside: bool) -> Opened
 
 
 def _connected(path: Path, busy_timeout: float) -> Opened | None:
-    """The database at ``path``, made where nothing is, and noted as held; None where it is damaged."""
-    held.take(path)
-    try:
-        opened = _opened(path, busy_timeout)
-    except BaseException:
-        held.give_back(path)
-        raise
-    if opened is None:
-        held.give_back(path)
-    return opened
-
-
-def _opened(path: Path, busy_timeout: float) -> Opened | None:
-    connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
-    try:
+    """The database at ``path``, made where nothing is; None where it is damaged."""
+    with ExitStack() as stack:
+        stack.enter_context(held.holding(path))
+        connection = stack.enter_context(closing(sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)))
         if rescue.damage(connection):
-            connection.close()
             return None
         schema.check(connection, path)
-        opened = Opened(connection)
+        notes = []
         if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-            opened.notes.append(f"{path.name} lies where SQLite has no write-ahead log; it works, but slower")
+            notes.append(f"{path.name} lies where SQLite has no write-ahead log; it works, but slower")
         connection.execute("PRAGMA synchronous = FULL")  # gateways lose power, and a journal must not lose its end
         connection.execute("BEGIN IMMEDIATE")
-        opened.fresh = schema.version(connection) == 0
+        fresh = schema.version(connection) == 0
         schema.migrate(connection)
         connection.execute("COMMIT")
         connection.execute("PRAGMA foreign_keys = ON")
-    except BaseException:
-        connection.close()
-        raise
-    return opened
+        return Opened(connection, stack.pop_all(), notes, fresh)
 
 
 def _settled(path: Path, *, busy_timeout: float, set_aside: bool) -> Opened:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from enmctl.store import files, held, opening
+from enmctl.store import files, opening
 from enmctl.store.attempts import AttemptJournal
 from enmctl.store.devices import DeviceTable
 from enmctl.store.events import EventLog
@@ -33,7 +34,7 @@ class Store(DeviceTable, ProvisioningJournal, AttemptJournal, EventLog, Facts):
 
     notes: list[str]
     fresh: bool
-    _is_closed = False
+    _closing: ExitStack
 
     @classmethod
     def open(
@@ -60,17 +61,14 @@ class Store(DeviceTable, ProvisioningJournal, AttemptJournal, EventLog, Facts):
         path = files.real(path)
         opened = opening.open_database(path, busy_timeout=busy_timeout, set_aside=set_aside)
         store = cls(Database(opened.connection, execute_plugins=False), path, history_limit)
+        store._closing = opened.closing
         store.notes = opened.notes
         store.fresh = opened.fresh
         return store
 
     def close(self) -> None:
         """Let the file go; a second time does nothing."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        self._database.close()
-        held.give_back(self.path)
+        self._closing.close()
 
     def __enter__(self) -> Self:
         return self
