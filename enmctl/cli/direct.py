@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 
 from enmctl.boards.contract import BoardDriver
 from enmctl.boards.installed import drivers
@@ -14,16 +15,12 @@ from enmctl.cli.shell import Call
 from enmctl.cli.waiting import Waiting
 from enmctl.cli.wanted import Results, Wanted
 from enmctl.errors import EnmError, UnknownError, UsageError
-from enmctl.gateway.claiming import claims
 from enmctl.gateway.control import JobKind
-from enmctl.gateway.lookout import Bench
-from enmctl.gateway.memories import read_names_of_begun
 from enmctl.gateway.naming import call_names
 from enmctl.library.board import Board
 from enmctl.library.choosing import drivers_for, drivers_of
-from enmctl.library.radios import Radios, radios_of
+from enmctl.library.radios import Radios, bench_for, radios_of
 from enmctl.models import Stage, Step
-from enmctl.store.reading import read_devices
 
 Steps = AsyncGenerator[Step, None]
 
@@ -104,17 +101,11 @@ async def _radios(call: Call, wanted: Wanted) -> AsyncGenerator[tuple[Radios, Wa
         fitting = await drivers_for(chosen, wanted.file, wanted.access)
         chosen = chosen if wanted.words else fitting
     waiting = Waiting(call, wanted, fitting or None, chosen)
-    bench = Bench(
-        settings,
-        chosen,
-        await asyncio.to_thread(read_devices, settings.database),
-        access=wanted.access,
-        reach=call.reach,
+    bench = replace(
+        await bench_for(settings, chosen, call.output.say, access=wanted.access, reach=call.reach),
         simulated_application=call.simulated_application,
         nothing_yet=waiting.nothing_yet,
         fitting=fitting or None,
-        begun=await asyncio.to_thread(read_names_of_begun, settings.database),
-        desired=await claims(settings, call.output.say),
     )
     async with radios_of(bench) as radios:
         yield radios, waiting

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from enmctl.boards.installed import drivers
@@ -58,14 +58,14 @@ async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], f
     """The boards, the devices that are known, and for how long it listened at most."""
     async with call.world():
         settings = call.settings
-        devices = await asyncio.to_thread(_known_devices, call)
+        devices, begun = await asyncio.to_thread(_known, call)
         bench = Bench(
             settings,
             drivers_of(drivers(settings), search.board_type),
             devices,
             reach=call.reach,
             simulated_application=call.simulated_application,
-            begun=await asyncio.to_thread(_names_of_begun, call),
+            begun=begun,
             desired=await claims(settings, call.output.say),
         )
         with _shown(call, devices, search) as show:
@@ -83,22 +83,19 @@ async def _look(call: Call, search: Search) -> tuple[Boards, Sequence[Device], f
             return found, devices, longest
 
 
-def _known_devices(call: Call) -> Sequence[Device]:
-    """The devices of this gateway; none where the database cannot be read, for a scan needs none."""
+def _known(call: Call) -> tuple[Sequence[Device], Mapping[str, str]]:
+    """The devices of this gateway, and what boards are called that wait for the rest of a program.
+
+    Nothing where the database cannot be read, for a scan needs none.
+    """
     from enmctl.store.reading import read_devices
 
+    database = call.settings.database
     try:
-        return read_devices(call.settings.database)
+        return read_devices(database), read_names_of_begun(database)
     except StoreError as error:
         call.output.say(f"which boards are devices is not known: {error.message}")
-        return ()
-
-
-def _names_of_begun(call: Call) -> Mapping[str, str]:
-    """What the boards are called that wait for the rest of a program; none likewise."""
-    with suppress(StoreError):
-        return read_names_of_begun(call.settings.database)
-    return {}
+        return (), {}
 
 
 def _device_of(board: DiscoveredBoard, devices: Sequence[Device]) -> Device | None:

@@ -10,12 +10,14 @@ from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 
+from enmctl.boards.contract import BoardDriver
 from enmctl.boards.installed import drivers
 from enmctl.errors import EnmError, RadioError
 from enmctl.gateway import finding
 from enmctl.gateway.claiming import claims
 from enmctl.gateway.lookout import Bench, hear, look_around, usual_span, with_bluetooth
 from enmctl.gateway.memories import read_names_of_begun
+from enmctl.gateway.reach import Reach
 from enmctl.library.board import Board
 from enmctl.library.choosing import drivers_for, drivers_of
 from enmctl.library.reaching import reach_of
@@ -110,6 +112,30 @@ class Radios:
         return usual_span(bench.settings, bench.drivers) if seconds is None else seconds
 
 
+async def bench_for(
+    settings: Settings,
+    chosen: Mapping[str, BoardDriver],
+    say: Callable[[str], None],
+    *,
+    access: Mapping[str, str] = NOTHING,
+    reach: Reach,
+) -> Bench:
+    """A bench with what is known here of devices, begun transfers and applications; ``say`` is told of a broken file.
+
+    Raises:
+        StoreError: there is a database here, and it cannot be read.
+    """
+    return Bench(
+        settings,
+        chosen,
+        await asyncio.to_thread(read_devices, settings.database),
+        access=access,
+        reach=reach,
+        begun=await asyncio.to_thread(read_names_of_begun, settings.database),
+        desired=await claims(settings, say),
+    )
+
+
 @asynccontextmanager
 async def radios_of(bench: Bench) -> AsyncGenerator[Radios]:
     """The radios of a bench, open within the context."""
@@ -147,15 +173,7 @@ async def open_radios(
     chosen = drivers_of(drivers(settings), board_type)
     if firmware is not None:
         chosen = await drivers_for(chosen, Path(firmware), access)
-    bench = Bench(
-        settings,
-        chosen,
-        await asyncio.to_thread(read_devices, settings.database),
-        access=access,
-        reach=reach_of(settings),
-        begun=await asyncio.to_thread(read_names_of_begun, settings.database),
-        desired=await claims(settings, LOG.warning),
-    )
+    bench = await bench_for(settings, chosen, LOG.warning, access=access, reach=reach_of(settings))
     async with radios_of(bench) as radios:
         if pair or ask_passkey is not None:
             radios.allow_pairing(ask_passkey)
