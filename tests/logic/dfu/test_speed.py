@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
+from benchmarks.recorded import Record
 from enmctl.dfu.limits import Limits
-from enmctl.dfu.link import LinkError, Notification, Request, Transfer
 from enmctl.dfu.update import Job, update
-from enmctl.models import Proof
 from enmctl.simulator.nordic.link_model import Timing
 from enmctl.simulator.nordic.model import Model
 from tests.logic.dfu.schedules import VARIANTS, Variant, image_of
@@ -28,38 +25,18 @@ class Timed:
         self.model.air.power(on=True)
         self.model.clock.sleep(1.0)
         self.board.machine.flash.drain(drain)
-        self.asked: list[tuple[float, str]] = []
-        self.heard: list[tuple[float, str]] = []
+        self.record = Record(self.model.now)
         job = Job("the board", lambda _: variant.choice(new))
-        self.model.run(self._noting(update(job, self.model.memory, Limits(), self.model.now)))
+        self.model.run(self.record.of(update(job, self.model.memory, Limits(), self.model.now)))
         self.model.clock.sleep(5.0)
         assert self.board.image() == new
 
-    def _noting(self, transfer: Transfer[Proof]) -> Transfer[Proof]:
-        result: Any = None
-        error: LinkError | None = None
-        while True:
-            try:
-                operation = transfer.send(result) if error is None else transfer.throw(error)
-            except StopIteration as end:
-                proof: Proof = end.value
-                return proof
-            result = error = None
-            if isinstance(operation, Request):
-                self.asked.append((self.model.now(), operation.data.hex()))
-            try:
-                result = yield operation
-            except LinkError as raised:
-                error = raised
-            if isinstance(result, Notification):
-                self.heard.append((self.model.now(), result.data.hex()))
-
     def times(self, start: str) -> list[float]:
-        return [time for time, data in self.asked if data.startswith(start)]
+        return [done.began for done in self.record.done if done.asked(start)]
 
     @property
     def receiving(self) -> float:
-        return [time for time, data in self.heard if data == "100301"][-1] - self.times("03")[-1]
+        return [done.ended for done in self.record.done if done.heard("100301")][-1] - self.times("03")[-1]
 
 
 @pytest.mark.parametrize("packets", [1, 4, 6])
@@ -67,7 +44,7 @@ class Timed:
 def test_legacy_dfu_fills_the_link_without_an_overflow(interval: float, packets: int) -> None:
     timed = Timed(V1, interval, packets)
     assert SIZE / timed.receiving >= 0.97 * packets * 20 / interval
-    assert not [data for _, data in timed.heard if data == "100306"]
+    assert not [done for done in timed.record.done if done.heard("100306")]
 
 
 @pytest.mark.parametrize("drain", [6_700.0, 10_000.0, 13_300.0])
@@ -85,5 +62,5 @@ def test_secure_dfu_leaves_the_flash_little_time_to_rest(interval: float, packet
     timed = Timed(V2, interval, packets)
     objects, ended = timed.times("0102"), timed.times("04")
     assert (SIZE - 4096) / (ended[-1] - objects[1]) >= least
-    requests = [data for time, data in timed.asked if time >= objects[0]]
+    requests = [done for done in timed.record.done if done.asked("") and done.began >= objects[0]]
     assert len(requests) == 2 * len(objects)
