@@ -7,7 +7,6 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,6 @@ from tests.real.radio.hotspot.fake_network_manager import FakeNetworkManager
 from tests.real.radio.private_bus import PrivateBus, needs_a_bus, private_bus
 
 EVERY_RADIO = frozenset(Radio)
-
-
-@pytest.fixture
-async def bus(tmp_path: Path) -> AsyncIterator[PrivateBus]:
-    async with private_bus(tmp_path) as bus:
-        yield bus
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,18 +16,6 @@ from tests.real.radio.hotspot.fake_network_manager import FakeNetworkManager
 from tests.real.radio.private_bus import PrivateBus, needs_a_bus, private_bus
 
 pytestmark = needs_a_bus
-
-
-@pytest.fixture
-async def bus(tmp_path: Path) -> AsyncIterator[PrivateBus]:
-    async with private_bus(tmp_path) as bus:
-        yield bus
-
-
-@pytest.fixture
-async def manager(bus: PrivateBus) -> AsyncIterator[FakeNetworkManager]:
-    async with FakeNetworkManager(bus.address) as manager:
-        yield manager
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from enmctl.gateway.run import Running, run_once, running
 from enmctl.gateway.wifi_hearing import LEASED
 from enmctl.models import GatewayStatus
 from enmctl.radio.hotspot import leases as leases_module
+from enmctl.simulator.esp8266 import SimulatedEsp8266
 from tests.real.gateway.process import running_process
 from tests.real.gateway.rig import Rig, eventually, rig
 from tests.real.radio.hotspot.fake_network_manager import FakeNetworkManager
@@ -32,18 +33,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(keeping, "RETRY_FIRST", 0.05)
     monkeypatch.setattr(keeping, "LEASES_INTERVAL", 0.05)
     monkeypatch.setattr(leases_module.Leases.__init__, "__kwdefaults__", {"folders": [tmp_path], "now": time.time})
-
-
-@pytest.fixture
-async def bus(tmp_path: Path) -> AsyncIterator[PrivateBus]:
-    async with private_bus(tmp_path) as bus:
-        yield bus
-
-
-@pytest.fixture
-async def manager(bus: PrivateBus) -> AsyncIterator[FakeNetworkManager]:
-    async with FakeNetworkManager(bus.address) as manager:
-        yield manager
 
 
 @pytest.fixture
@@ -246,14 +235,20 @@ async def test_the_default_password_is_warned_of_once(
     assert caplog.text.count("everybody knows") == 1
 
 
+async def board_with_a_lease(world: Rig, folder: Path, monkeypatch: pytest.MonkeyPatch) -> SimulatedEsp8266:
+    """A board with a target that tells nobody of itself, and that the hotspot has given an address."""
+    board = await world.add_board(advertise=False)
+    monkeypatch.setattr(leases_module, "HTTP_PORT", board.port)
+    world.push()
+    (folder / "dnsmasq-wlan0.leases").write_text(f"0 5c:cf:7f:00:00:01 127.0.0.1 {board.name} *\n")
+    return board
+
+
 async def test_a_board_that_mdns_does_not_show_is_found_by_its_lease_and_only_as_long_as_it_is_not_heard(
     world: Rig, bus: PrivateBus, manager: FakeNetworkManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager.add_device("wlan0")
-    board = await world.add_board(advertise=False)
-    monkeypatch.setattr(leases_module, "HTTP_PORT", board.port)
-    world.push()
-    (tmp_path / "dnsmasq-wlan0.leases").write_text(f"0 5c:cf:7f:00:00:01 127.0.0.1 {board.name} *\n")
+    board = await board_with_a_lease(world, tmp_path, monkeypatch)
     async with gateway(world, bus) as running:
         await world.all_on_target()
         places = running.gateway.crew.discovery._sightings.places
@@ -274,10 +269,7 @@ async def test_one_pass_raises_it_before_it_listens(
     world: Rig, bus: PrivateBus, manager: FakeNetworkManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager.add_device("wlan0")
-    board = await world.add_board(advertise=False)
-    monkeypatch.setattr(leases_module, "HTTP_PORT", board.port)
-    world.push()
-    (tmp_path / "dnsmasq-wlan0.leases").write_text(f"0 5c:cf:7f:00:00:01 127.0.0.1 {board.name} *\n")
+    board = await board_with_a_lease(world, tmp_path, monkeypatch)
     settings = world.settings(**HOTSPOT, system_bus_address=bus.address)
     assert await run_once(settings) == ExitCode.DONE
     assert board.uploads

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,23 +15,11 @@ from enmctl.radio.hotspot import hotspot as hotspot_module
 from enmctl.radio.hotspot.hotspot import Hotspot, Network
 from enmctl.settings import Settings
 from tests.real.radio.hotspot.fake_network_manager import NAME, FakeNetworkManager, RefusedError
-from tests.real.radio.private_bus import PrivateBus, needs_a_bus, private_bus
+from tests.real.radio.private_bus import PrivateBus, needs_a_bus
 
 pytestmark = needs_a_bus
 
 WITHIN = 10.0
-
-
-@pytest.fixture
-async def bus(tmp_path: Path) -> AsyncIterator[PrivateBus]:
-    async with private_bus(tmp_path) as bus:
-        yield bus
-
-
-@pytest.fixture
-async def manager(bus: PrivateBus) -> AsyncIterator[FakeNetworkManager]:
-    async with FakeNetworkManager(bus.address) as manager:
-        yield manager
 
 
 def settings(bus: PrivateBus, **more: Any) -> Settings:
