@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from enmctl.policy import Membership, Policy
@@ -286,6 +287,22 @@ class Device:
     def wanted_commit(self) -> str | None:
         """What it is to run now: its pin, else its target."""
         return self.pin or self.target_commit
+
+    def changed(self, changes: Mapping[str, Any]) -> Device:
+        """It with other values by their names, as ``dataclasses.replace`` makes it, in half the time.
+
+        Raises:
+            KeyError: it has no value of such a name.
+        """
+        values = list(_VALUES(self))
+        for name, value in changes.items():
+            values[_PLACES[name]] = value
+        return Device(*values)
+
+
+_NAMES = tuple(each.name for each in fields(Device))
+_VALUES = attrgetter(*_NAMES)
+_PLACES = {name: place for place, name in enumerate(_NAMES)}
 
 
 @dataclass(frozen=True, slots=True)

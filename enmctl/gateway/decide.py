@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from enmctl.gateway.actions import (
@@ -131,7 +131,7 @@ def _take_up(device: Device, desired: Desired, stored: Stored, actions: list[Act
         if not changes:
             return device
         actions.append(Record(device.uuid, changes))
-        return replace(device, **changes)
+        return device.changed(changes)
     if stored.heard and device.first_listed is not None:
         actions.append(Inquire(device.uuid))
         return None
@@ -144,7 +144,8 @@ def _sent_back(device: Device, rollout: Rollout, actions: list[Action]) -> Devic
     if pin is None:
         return device
     actions.append(pin)
-    return replace(device, pinned_commit=pin.commit, pinned_target=pin.target, pinned_by=PinnedBy.POLICY)
+    pinned = {"pinned_commit": pin.commit, "pinned_target": pin.target, "pinned_by": PinnedBy.POLICY}
+    return device.changed(pinned)
 
 
 def _for_device(
