@@ -19,7 +19,7 @@ from enmctl.dfu.gatt import (
     MICROBIT_DFU,
     SECURE_CONTROL,
 )
-from enmctl.dfu.legacy import VERSION_APPLICATION
+from enmctl.dfu.legacy_codes import VERSION_APPLICATION
 from enmctl.dfu.limits import Limits
 from enmctl.dfu.link import (
     Close,

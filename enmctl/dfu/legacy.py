@@ -16,11 +16,12 @@ from collections.abc import Callable
 from typing import Final
 
 from enmctl.dfu.gatt import LEGACY_CONTROL, LEGACY_PACKET, LEGACY_VERSION
-from enmctl.dfu.legacy_codes import DOING, Op, Status, words_of
+from enmctl.dfu.legacy_codes import DOING, VERSION_INIT_NEEDED, Op, Status, words_of
 from enmctl.dfu.limits import Limits
 from enmctl.dfu.link import (
     Keep,
     LinkError,
+    LinkLostError,
     Lost,
     Memory,
     Notification,
@@ -50,12 +51,6 @@ RECEIPT_EVERY_OLD: Final = 10
 """The same for bootloaders before SDK 6.1, whose flash writer is slow."""
 
 SIZES: Final = struct.Struct("<3I")
-VERSION_INIT_NEEDED: Final = 5
-"""From version 0.5 (SDK 7) on an init packet is needed, and the image's CRC is checked."""
-
-VERSION_APPLICATION: Final = 1
-"""What an application that can start its bootloader has instead of a bootloader's version."""
-
 KEPT_NOTHING: Final = "starts over: the board has kept nothing of it, as after a power cut or two minutes of silence"
 
 PROVEN_LEAST: Final = 1024 * PACKET
@@ -357,14 +352,17 @@ class Legacy:
         """
         yield Tell(Step(Stage.ACTIVATING))
         memory = self._memory
-        memory.activated = False
+        memory.activated = memory.let_go = False
+        ordered_at = self._clock()
         try:
             yield Request(LEGACY_CONTROL, bytes([Op.ACTIVATE]))
             memory.activated = yield Lost(self._limits.orderly)
             if not memory.activated:
                 yield Lost(self._limits.gone)
+        except LinkLostError:
+            memory.let_go = self._clock() - ordered_at <= self._limits.orderly
         except LinkError:
-            return
+            pass
 
     def _answer(self, op: Op, seconds: float) -> Transfer[tuple[int, bytes]]:
         """The answer to ``op``: its status, and what follows. Receipts and errors that come before it are noted.

@@ -5,6 +5,12 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
+VERSION_INIT_NEEDED: Final = 5
+"""From version 0.5 (SDK 7) on an init packet is needed, and the image's CRC is checked."""
+
+VERSION_APPLICATION: Final = 1
+"""What an application that can start its bootloader has instead of a bootloader's version."""
+
 
 class Op(IntEnum):
     """The first byte on the control point."""

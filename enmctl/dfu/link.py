@@ -190,9 +190,10 @@ class Memory:
     ``tainted`` says that what the board has must not be built on. ``pace`` is the most bytes a second that the board
     has shown to take, None while nothing was too fast for it. ``begun`` names what was begun and must be ended: ""
     nothing, "dfu", or "partial". ``validated`` says that the board has verified all of it, ``activated`` that it took
-    the order to start it. ``old_protocol`` marks a bootloader from before SDK 6.1. ``unended`` says that a partial
-    flash was begun on the board and none came to its end since: until one does, the board may start in its pairing
-    mode, whatever else it is sent. ``name`` is what people call the board, which its bootloader does not tell.
+    the order to start it, ``let_go`` that it ended the connection instead of answering that order. ``old_protocol``
+    marks a bootloader from before SDK 6.1. ``unended`` says that a partial flash was begun on the board and none came
+    to its end since: until one does, the board may start in its pairing mode, whatever else it is sent. ``name`` is
+    what people call the board, which its bootloader does not tell.
     """
 
     sha256: str = ""
@@ -204,6 +205,7 @@ class Memory:
     begun: str = ""
     validated: bool = False
     activated: bool = False
+    let_go: bool = False
     old_protocol: bool = False
     unended: bool = False
     name: str = ""
@@ -211,5 +213,5 @@ class Memory:
     def forget(self) -> None:
         """Nothing is under way any more; what is known of the board itself stays."""
         self.sha256 = self.begun = self.name = ""
-        self.tainted = self.validated = self.activated = False
+        self.tainted = self.validated = self.activated = self.let_go = False
         self.size = self.sent = self.proven = 0

@@ -18,6 +18,7 @@ from enmctl.dfu.limits import Limits
 from enmctl.dfu.link import (
     Keep,
     LinkError,
+    LinkLostError,
     LinkTimeoutError,
     Lost,
     Memory,
@@ -280,15 +281,19 @@ class Secure:
     def _execute(self, end: int) -> Transfer[None]:
         """End an object. The end of the last one is the order to check the image and to start it."""
         is_last = end == self._size
+        ordered_at = self._clock()
         if is_last:
             yield Tell(Step(Stage.TRANSFERRING, self._size, self._size))
+            self._memory.activated = self._memory.let_go = False
         try:
             result, rest = yield from self._ask(Op.EXECUTE, tries=1 if is_last else ASK_TRIES)
-        except LinkError:
-            if is_last:
-                yield Tell(Step(Stage.ACTIVATING))
-                return
-            raise
+        except LinkError as error:
+            if not is_last:
+                raise
+            yield Tell(Step(Stage.ACTIVATING))
+            in_time = self._clock() - ordered_at <= self._limits.orderly
+            self._memory.let_go = isinstance(error, LinkLostError) and in_time
+            return
         if is_last and result in BAD_INIT:
             self._memory.forget()
             if self._is_resumed:

@@ -287,6 +287,7 @@ class _Update:
         A board with one bank has no other program. One with two that lets go of the connection has taken the order to
         start the new one: a secure bootloader when that is written down, a legacy one a moment before. Should its power
         fail in that moment, it comes back with the old one, and nothing tells; so all that is known is its return.
+        A slow computer may see a board let go before it sees its answer to that order, and knows no more either.
 
         Raises:
             StartOverError: it is back with something else, or that cannot be told.
@@ -297,8 +298,10 @@ class _Update:
         if mode is BoardMode.APPLICATION:
             if set(payload.targets) <= SINGLE_BANK:
                 return Proof.CHECK_AND_RETURN
-            if memory.activated:
-                return Proof.RETURN_ALONE if payload.protocol is Protocol.LEGACY else Proof.CHECK_AND_RETURN
+            if memory.activated and payload.protocol is Protocol.SECURE:
+                return Proof.CHECK_AND_RETURN
+            if memory.activated or memory.let_go:
+                return Proof.RETURN_ALONE
             self._mode = BoardMode.APPLICATION
             raise StartOverError("it runs a program, and whether that is the new one cannot be told")
         if mode is BoardMode.BOOTLOADER:

@@ -12,6 +12,7 @@ from enmctl.dfu.link import (
     GattError,
     LinkError,
     LinkLostError,
+    LinkTimeoutError,
     Lost,
     Memory,
     Notification,
@@ -206,11 +207,20 @@ def test_the_old_protocol_that_is_not_supported_either_is_the_end() -> None:
     assert refused(board).reason == "not-supported"
 
 
-@pytest.mark.parametrize("error", [GattError(0x0E), LinkLostError()])
-def test_the_answer_to_the_order_to_start_may_get_lost(error: LinkError) -> None:
+@pytest.mark.parametrize(
+    ("error", "let_go"), [(GattError(0x0E), False), (LinkTimeoutError(), False), (LinkLostError(), True)]
+)
+def test_the_answer_to_the_order_to_start_may_get_lost(error: LinkError, let_go: bool) -> None:
     board = LegacyBoard(answers={"05": [error]})
     passed(board)
-    assert (board.memory.validated, board.memory.activated) == (True, False)
+    assert (board.memory.validated, board.memory.activated, board.memory.let_go) == (True, False, let_go)
+
+
+def test_a_board_whose_silence_ends_the_connection_has_not_let_go() -> None:
+    """As after a power cut, which shows by the supervision timeout."""
+    board = LegacyBoard(answers={"05": [LinkLostError()]}, request_seconds=LIMITS.orderly + 0.1)
+    passed(board)
+    assert not board.memory.let_go
 
 
 def test_only_a_board_that_lets_go_soon_has_taken_the_order_to_start() -> None:

@@ -162,12 +162,14 @@ def test_what_is_no_answer_is_passed_over() -> None:
     assert board.data == IMAGE
 
 
-@pytest.mark.parametrize("error", [LinkLostError(), LinkTimeoutError(), GattError(0x0E)])
-def test_the_answer_to_the_end_of_the_last_object_may_get_lost(error: LinkError) -> None:
+@pytest.mark.parametrize(
+    ("error", "let_go"), [(LinkLostError(), True), (LinkTimeoutError(), False), (GattError(0x0E), False)]
+)
+def test_the_answer_to_the_end_of_the_last_object_may_get_lost(error: LinkError, let_go: bool) -> None:
     board = board_of(answers={"04": [b"\x60\x04\x01", b"\x60\x04\x01", b"\x60\x04\x01", error]})
     take_executions(board)
     passed(board)
-    assert (board.memory.validated, board.memory.activated) == (False, False)
+    assert (board.memory.validated, board.memory.activated, board.memory.let_go) == (False, False, let_go)
     assert [tell.step.stage for tell in board.of(Tell)][-1] is Stage.ACTIVATING
 
 

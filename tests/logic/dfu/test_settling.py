@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from enmctl.dfu.limits import Limits
 from enmctl.dfu.update import Choice, Job, update
 from enmctl.models import Proof
@@ -16,7 +18,33 @@ from enmctl.simulator.nordic.steps import Point
 from tests.logic.dfu.schedules import VARIANTS, image_of
 
 LIMITS = Limits()
-V2 = next(each for each in VARIANTS if each.name == "micro:bit V2")
+BY_NAME = {each.name: each for each in VARIANTS}
+V2 = BY_NAME["micro:bit V2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("two banks", Fault(FaultKind.REPLY_LOST, at=Point.ACTIVATE)),
+        ("stock", Fault(FaultKind.NOTIFICATION_LOST, at=Point.EXECUTE_LAST)),
+        ("stock", Fault(FaultKind.REPLY_LOST, at=Point.EXECUTE_LAST)),
+    ],
+)
+def test_a_board_whose_last_answer_is_lost_is_sent_nothing_twice(name: str, fault: Fault) -> None:
+    """A slow computer sees it let go before it sees the answer, and that it is back is all that it knows."""
+    variant = BY_NAME[name]
+    old, new = (image_of(variant, 8192, number) for number in range(2))
+    board = variant.make(old)
+    model = Model(board, Timing())
+    model.air.power(on=True)
+    model.clock.sleep(1.0)
+    faults = Interfering(model, [fault])
+    job = Job("the board", lambda _: Choice((variant.payload(new),)))
+    assert model.run(update(job, model.memory, LIMITS, model.now)) is Proof.RETURN_ALONE
+    assert len(faults.hits) == 1
+    assert not [step.note for step in model.steps if "starts over" in step.note]
+    model.clock.sleep(5.0)
+    assert board.image() == new
 
 
 def test_a_microbit_v2_that_kept_its_old_program_is_not_taken_to_run_the_new_one() -> None:

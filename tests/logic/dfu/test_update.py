@@ -89,9 +89,21 @@ def test_a_legacy_board_with_two_banks_proves_nothing_but_its_return() -> None:
 
 
 def test_a_board_with_two_banks_that_did_not_let_go_may_run_its_old_program() -> None:
-    board = LegacyBoard(modes=heard(APPLICATION, BOOTLOADER, APPLICATION), answers={"05": [LinkLostError()]})
+    board = LegacyBoard(modes=heard(APPLICATION, BOOTLOADER, APPLICATION), answers={"05": [LinkTimeoutError()]})
     assert updated(board, job(TWO_BANKS)) is Proof.RETURN_ALONE
     assert board.notes.count("starts over: it runs a program, and whether that is the new one cannot be told") == 1
+
+
+def test_a_board_that_let_go_instead_of_answering_proves_its_return() -> None:
+    board = LegacyBoard(modes=heard(APPLICATION), answers={"05": [LinkLostError()]})
+    assert updated(board, job(TWO_BANKS)) is Proof.RETURN_ALONE
+    assert board.notes == ["erases the old program"]
+
+
+def test_a_board_that_let_go_and_is_in_its_bootloader_did_not_take_the_order() -> None:
+    board = LegacyBoard(modes=heard(BOOTLOADER, BOOTLOADER, APPLICATION), answers={"05": [LinkLostError()]})
+    assert updated(board, job(TWO_BANKS)) is Proof.RETURN_ALONE
+    assert board.notes.count("starts over: it did not start the new program") == 1
 
 
 def test_a_board_that_is_back_in_its_bootloader_is_begun_anew() -> None:
