@@ -19,6 +19,7 @@ from typing import ClassVar, Final
 from enmctl.boards.adverts import ADDRESS, BOOTLOADERS, mode_of
 from enmctl.boards.bluetooth_link import BluetoothLink
 from enmctl.boards.contract import Answer, Applied, Firmware, Heard
+from enmctl.boards.manner import NO_RESUME
 from enmctl.boards.nordic_firmware import NordicFirmware, read_nordic
 from enmctl.boards.pairing import pair
 from enmctl.boards.surroundings import Surroundings
@@ -35,12 +36,6 @@ from enmctl.radio.bluetooth import Advert, BluetoothRadio
 from enmctl.settings import Settings
 
 LOG = logging.getLogger(__name__)
-
-FULL: Final = "ENM_FULL_FLASH"
-"""The config that has all of a program sent where a part would do."""
-
-NO_RESUME: Final = "ENM_NO_RESUME"
-"""The config that has a transfer begun anew where it could go on."""
 
 SETTLED_BY: Final = {
     "bond-lost": "forgets the bond that the board does not know any more",

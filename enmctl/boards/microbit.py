@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from enmctl.boards.adverts import APPLICATION_ID, FRIENDLY, MICROBIT_NAME
-from enmctl.boards.bluetooth_board import FULL, BluetoothBoard
+from enmctl.boards.bluetooth_board import BluetoothBoard
+from enmctl.boards.manner import FULL
 from enmctl.boards.nordic_firmware import NordicFirmware
 from enmctl.dfu.gatt import (
     BUTTONLESS_BONDED,

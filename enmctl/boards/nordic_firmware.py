@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from enmctl.boards.contract import Firmware
+from enmctl.boards.manner import ALLOW_SYSTEM
 from enmctl.errors import FirmwareError
 from enmctl.firmware.inspect import Inspection, Refusal, inspect
 from enmctl.firmware.payload import Payload
 from enmctl.firmware.targets import Target
-
-ALLOW_SYSTEM: Final = "ENM_ALLOW_SYSTEM"
-"""The config that lets an image through which replaces a SoftDevice or a bootloader."""
 
 ENDINGS: Final = (".zip", ".hex", ".bin")
 """What counts as firmware in the folder of an asset; a ``.dat`` belongs to the ``.bin`` of its name."""

@@ -43,15 +43,6 @@ def access_of(
     return access
 
 
-def flags_of(*, full: bool, no_resume: bool, allow_system: bool) -> Mapping[str, str]:
-    """What a person wants otherwise than usual, in the words that a board's config has for it."""
-    from enmctl.boards.bluetooth_board import FULL, NO_RESUME
-    from enmctl.boards.nordic_firmware import ALLOW_SYSTEM
-
-    said = {FULL: full, NO_RESUME: no_resume, ALLOW_SYSTEM: allow_system}
-    return {name: "1" for name, is_on in said.items() if is_on}
-
-
 def _password(call: Call, users: str) -> str:
     given = os.environ.get(PASSWORD)
     if given is not None:

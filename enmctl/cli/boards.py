@@ -135,7 +135,8 @@ def flash(
     On a device, a gateway puts the target back afterwards, unless --hold says to leave it alone until the target
     changes. A password is taken from the environment variable ENM_OTA_PASSWORD, or asked for on a terminal.
     """
-    from enmctl.cli.access import access_of, flags_of
+    from enmctl.boards.manner import manner
+    from enmctl.cli.access import access_of
     from enmctl.cli.jobs import carry_out
     from enmctl.cli.wanted import Wanted, check_file
     from enmctl.gateway.control import JobKind
@@ -152,10 +153,8 @@ def flash(
             all_boards=all_boards,
             dry_run=dry_run,
             board_type=board_type,
-            access={
-                **access_of(call, words or [], user=user, path=path, max_size=max_size),
-                **flags_of(full=full, no_resume=no_resume, allow_system=allow_system),
-            },
+            access=access_of(call, words or [], user=user, path=path, max_size=max_size),
+            manner=manner(full=full, resume=not no_resume, allow_system=allow_system),
             seconds=seconds(span),
         ),
     )

@@ -98,11 +98,11 @@ async def _radios(call: Call, wanted: Wanted) -> AsyncGenerator[tuple[Radios, Wa
     chosen = drivers_of(drivers(settings), wanted.board_type)
     fitting: Mapping[str, BoardDriver] = {}
     if wanted.file is not None:
-        fitting = await drivers_for(chosen, wanted.file, wanted.access)
+        fitting = await drivers_for(chosen, wanted.file, wanted.config)
         chosen = chosen if wanted.words else fitting
     waiting = Waiting(call, wanted, fitting or None, chosen)
     bench = replace(
-        await bench_for(settings, chosen, call.output.say, access=wanted.access, reach=call.reach),
+        await bench_for(settings, chosen, call.output.say, access=wanted.config, reach=call.reach),
         simulated_application=call.simulated_application,
         nothing_yet=waiting.nothing_yet,
         fitting=fitting or None,

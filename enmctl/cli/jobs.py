@@ -68,7 +68,7 @@ def _working_gateway(call: Call, wanted: Wanted) -> GatewayClient | None:
 def _through_gateway(call: Call, client: GatewayClient, wanted: Wanted, shown: Progress) -> Results:
     if wanted.access:
         raise BusyError(
-            "the running gateway takes user, password, path and how to send from a board's config alone:"
+            "the running gateway takes user, password and path from a board's config alone:"
             f" {', '.join(sorted(wanted.access))}",
             remedy="set them there, or first: enmctl pause",
             reason="gateway-runs",
@@ -77,7 +77,7 @@ def _through_gateway(call: Call, client: GatewayClient, wanted: Wanted, shown: P
     firmware, name = b"", ""
     if wanted.file is not None:
         firmware, name = read_whole(wanted.file, call.settings.asset_max_size)
-    jobs = [Job(wanted.kind, word, firmware=firmware, file_name=name, hold=wanted.hold) for word in words]
+    jobs = [Job(wanted.kind, word, firmware, name, wanted.hold, wanted.manner) for word in words]
     try:
         return _Errands(client, shown).run(jobs)
     except KeyboardInterrupt:

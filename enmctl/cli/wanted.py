@@ -21,8 +21,9 @@ class Wanted:
     """What is to be done, and to which boards; ``words`` name them, none stands for the only board there is.
 
     ``file``, ``hold``, ``all_boards`` (all that are heard, where none is named) and ``dry_run`` (nothing is sent) come
-    with FLASH alone. ``access`` is config that was given by hand. ``seconds`` is how long to listen for boards, None
-    for the longest of ENM_AVAHI_TIMEOUT and ENM_BLUETOOTH_LONG_TIMEOUT whose radio can be used.
+    with FLASH alone. ``access`` and ``manner`` are config that was given by hand: how the board lets us in, and what
+    is done otherwise than usual. ``seconds`` is how long to listen for boards, None for the longest of
+    ENM_AVAHI_TIMEOUT and ENM_BLUETOOTH_LONG_TIMEOUT whose radio can be used.
     """
 
     kind: JobKind
@@ -33,7 +34,13 @@ class Wanted:
     dry_run: bool = False
     board_type: str | None = None
     access: Mapping[str, str] = field(default_factory=dict, repr=False)
+    manner: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = None
+
+    @property
+    def config(self) -> Mapping[str, str]:
+        """All config that was given by hand."""
+        return {**self.access, **self.manner}
 
 
 def check_file(call: Call, file: Path, words: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
+from enmctl.boards.manner import WORDS
 from enmctl.errors import EnmError, ExitCode, GatewayError
 from enmctl.gateway.control import Job, JobKind
 from enmctl.models import GatewayStatus, Proof, Stage, Step
@@ -218,7 +219,8 @@ def _request_for(job: Job) -> tuple[str, str, Any]:
     path = _device_path(job.board)
     match job.kind:
         case JobKind.FLASH:
-            query = urlencode({"name": job.file_name, "hold": int(job.hold)})
+            manner = {WORDS[name]: value for name, value in job.manner.items()}
+            query = urlencode({"name": job.file_name, "hold": int(job.hold), **manner})
             return "PUT", f"{path}/firmware?{query}", job.firmware
         case JobKind.RESTART:
             return "PUT", f"{path}/restart?wait=1", None

@@ -24,8 +24,8 @@ class JobKind(StrEnum):
 class Job:
     """One thing to do to one board, named by uuid, uuid prefix, local id, device name or address.
 
-    ``firmware`` and ``file_name`` come with FLASH alone. ``hold`` keeps the gateway from putting the target back until
-    the target changes.
+    The others come with FLASH alone. ``hold`` keeps the gateway from putting the target back until the target changes.
+    ``manner`` is config that stands before the board's own (``enmctl.boards.manner``).
     """
 
     kind: JobKind
@@ -33,6 +33,7 @@ class Job:
     firmware: bytes = b""
     file_name: str = ""
     hold: bool = False
+    manner: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,11 @@ async def find_target(crew: Crew, job: Job) -> Target:
         UsageError: several boards are.
         BusyError: more than one board answers to the id of the one that is meant.
     """
+    target = await _find_target(crew, job)
+    return replace(target, config={**target.config, **job.manner})
+
+
+async def _find_target(crew: Crew, job: Job) -> Target:
     devices = await crew.store.call(Store.devices, deleted=None if job.kind is JobKind.PROVISION else False)
     try:
         device = find_device(devices, job.board)
@@ -159,7 +164,8 @@ async def _of_one_type(crew: Crew, job: Job, found: Sequence[DiscoveredBoard]) -
 
 def _takes(crew: Crew, job: Job, board: DiscoveredBoard) -> bool:
     try:
-        _read_firmware(crew, job, Target(board, crew.drivers[board.board_type], None, _config_for(crew, board)))
+        config = {**_config_for(crew, board), **job.manner}
+        _read_firmware(crew, job, Target(board, crew.drivers[board.board_type], None, config))
     except FirmwareError:
         return False
     return True

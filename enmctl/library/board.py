@@ -9,9 +9,8 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-from enmctl.boards.bluetooth_board import FULL, NO_RESUME
 from enmctl.boards.contract import Firmware
-from enmctl.boards.nordic_firmware import ALLOW_SYSTEM
+from enmctl.boards.manner import manner
 from enmctl.gateway import by_hand
 from enmctl.gateway.jobs import Target
 from enmctl.library.workbench import Workbench
@@ -163,6 +162,5 @@ class Board:
 
     def _wanting(self, *, full: bool, resume: bool, allow_system: bool) -> Target:
         """The target with what is wanted otherwise than usual, in the words that a config has for it."""
-        said = {FULL: full, NO_RESUME: not resume, ALLOW_SYSTEM: allow_system}
-        wanted = {name: "1" for name, is_on in said.items() if is_on}
+        wanted = manner(full=full, resume=resume, allow_system=allow_system)
         return replace(self.target, config={**self.target.config, **wanted})

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from enmctl.boards.manner import WORDS
 from enmctl.errors import UsageError
 from enmctl.gateway.api.answers import JSON_TYPE, RequestError, answered, device_fields, refused
 from enmctl.gateway.api.auth import Doorkeeper
@@ -151,10 +152,11 @@ class _Api:
 
     async def _flash(self, request: Request) -> Response:
         word, query = _word(request), request.query_params
+        manner = {name: "1" for name, flag in WORDS.items() if read_flag(query, flag)}
         name, hold, firmware = read_file_name(query), read_flag(query, "hold"), await request.body()
         if not firmware:
             raise UsageError("the body is empty", remedy="send the firmware as the body", reason="bad-request")
-        return await job_news(self._control.work(Job(JobKind.FLASH, word, firmware, name, hold)))
+        return await job_news(self._control.work(Job(JobKind.FLASH, word, firmware, name, hold, manner)))
 
 
 def _by_method(handlers: Mapping[str, Handler]) -> Handler:

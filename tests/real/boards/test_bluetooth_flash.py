@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from enmctl.boards import bluetooth_link as link_module
-from enmctl.boards.bluetooth_board import FULL, NO_RESUME
+from enmctl.boards.manner import FULL, NO_RESUME
 from enmctl.errors import ExitCode, FirmwareError, OfflineError, RadioError, RefusedError
 from enmctl.models import BoardMode, Proof, Stage, Step
 from enmctl.radio.bluetooth import Connection

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from enmctl.boards.nordic_firmware import ALLOW_SYSTEM, NordicFirmware, read_nordic
+from enmctl.boards.manner import ALLOW_SYSTEM
+from enmctl.boards.nordic_firmware import NordicFirmware, read_nordic
 from enmctl.errors import FirmwareError
 from enmctl.firmware.targets import Target
 from tests.logic.firmware.made import (

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from enmctl.boards.bluetooth_board import FULL
+from enmctl.boards.manner import FULL
 from enmctl.errors import ExitCode, RefusedError
 from enmctl.models import DiscoveredBoard, Proof, Step
 from enmctl.radio.bluetooth import PairingError

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from enmctl.boards.manner import manner
 from enmctl.cli.wanted import read_whole
 from enmctl.dfu.link import Memory
 from enmctl.errors import RadioError, UnknownError
@@ -58,6 +60,17 @@ async def test_a_board_of_no_application_is_heard_flashed_and_restarted(
     boots = living.describe()["boots"]
     await done(gateway, Job(JobKind.RESTART, living.local_id))
     assert living.describe()["boots"] > boots
+
+
+async def test_a_program_that_the_board_runs_is_sent_again_where_all_of_it_is_wanted(
+    world: World, gateway: Running, tmp_path: Path
+) -> None:
+    living = made_quick(await world.add_to_air("microbit-v1", 11, image=image("microbit-v1")))
+    job = Job(JobKind.FLASH, living.local_id, *read_whole(program_file(tmp_path), MOST))
+    assert "nothing to send" in " ".join(step.note for step in await done(gateway, job))
+    steps = await done(gateway, replace(job, manner=manner(full=True)))
+    assert "erases the old program" in {step.note for step in steps}
+    assert living.board.holds(image("microbit-v1"))
 
 
 async def test_a_board_that_waits_in_its_bootloader_is_of_the_type_that_the_file_is_for(

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from enmctl.boards.manner import manner
 from enmctl.errors import (
     BoardError,
     BusyError,
@@ -81,6 +82,7 @@ async def test_devices_are_listed_shown_and_deleted() -> None:
     [
         FLASH,
         Job(JobKind.FLASH, "a", b"x"),
+        Job(JobKind.FLASH, "a", b"x", manner=manner(full=True, resume=False, allow_system=True)),
         Job(JobKind.RESTART, "hä/h"),
         Job(JobKind.IDENTIFY, "1265892"),
         Job(JobKind.PROVISION, "http://10.0.0.7"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from enmctl.boards.bluetooth_board import FULL
+from enmctl.boards.manner import FULL
 from enmctl.models import BoardMode, Proof, Stage
 from enmctl.radio.bluetooth import BluetoothRadio
 from enmctl.simulator.bluetooth.hosting import BoardHost
