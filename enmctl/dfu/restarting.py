@@ -8,7 +8,7 @@ from enmctl.dfu.legacy_codes import Op
 from enmctl.dfu.limits import Limits
 from enmctl.dfu.link import Close, GattError, Heard, LinkError, Lost, Open, Opened, Request, Subscribe, Transfer
 from enmctl.dfu.partial import start_program
-from enmctl.dfu.update import needs_bond
+from enmctl.dfu.setbacks import needs_bond
 from enmctl.errors import OfflineError, RefusedError, UnsettledError
 from enmctl.models import BoardMode
 

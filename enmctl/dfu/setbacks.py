@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from enmctl.dfu.link import AbsentError, GattError, LinkError
+from enmctl.errors import RefusedError
+
 
 class StartOverError(Exception):
     """This pass cannot be brought to its end: the board was reset, and the whole is to be sent anew.
@@ -13,3 +16,22 @@ class StartOverError(Exception):
         super().__init__(why)
         self.why = why
         self.refused = refused
+
+
+def needs_bond(name: str) -> RefusedError:
+    """The error for a board that lets nobody in without a bond."""
+    return RefusedError(
+        f"{name} wants to be paired with first",
+        remedy="bring it into its pairing mode and flash it from a terminal, which pairs with it",
+        reason="needs-bond",
+        permanent=False,
+    )
+
+
+def in_words(error: LinkError) -> str:
+    """What a link did not do, as a clause for people."""
+    if isinstance(error, AbsentError):
+        return "it was not heard, or took no connection"
+    if isinstance(error, GattError):
+        return f"it answered with an error ({error})"
+    return "the connection broke"

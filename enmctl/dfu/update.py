@@ -29,7 +29,7 @@ from enmctl.dfu.link import (
 )
 from enmctl.dfu.partial import Partial, Verdict
 from enmctl.dfu.secure import Secure
-from enmctl.dfu.setbacks import StartOverError
+from enmctl.dfu.setbacks import StartOverError, in_words, needs_bond
 from enmctl.errors import BoardError, OfflineError, RefusedError, TransferError, UnsettledError
 from enmctl.firmware.microbit_regions import UserPart
 from enmctl.firmware.nordic import Protocol
@@ -103,7 +103,7 @@ class _Update:
         self._setbacks = 0
         self._restarts = 0
         self._best = 0
-        self._was_open = False
+        self._was_open = self._let_go_before = False
         self._opened: Opened | None = None
 
     def run(self) -> Transfer[Proof]:
@@ -287,7 +287,10 @@ class _Update:
         A board with one bank has no other program. One with two that lets go of the connection has taken the order to
         start the new one: a secure bootloader when that is written down, a legacy one a moment before. Should its power
         fail in that moment, it comes back with the old one, and nothing tells; so all that is known is its return.
-        A slow computer may see a board let go before it sees its answer to that order, and knows no more either.
+
+        A slow computer may see a board let go before it sees its answer to that order. A legacy bootloader had said
+        that the image is right, so this counts as taken. A secure one says so with that answer, and restarts whatever
+        it says: it is sent the image once more, for flash that fails twice is dead. Of both only the return is known.
 
         Raises:
             StartOverError: it is back with something else, or that cannot be told.
@@ -300,7 +303,8 @@ class _Update:
                 return Proof.CHECK_AND_RETURN
             if memory.activated and payload.protocol is Protocol.SECURE:
                 return Proof.CHECK_AND_RETURN
-            if memory.activated or memory.let_go:
+            let_go_before, self._let_go_before = self._let_go_before, memory.let_go
+            if memory.activated or (memory.let_go and (payload.protocol is Protocol.LEGACY or let_go_before)):
                 return Proof.RETURN_ALONE
             self._mode = BoardMode.APPLICATION
             raise StartOverError("it runs a program, and whether that is the new one cannot be told")
@@ -350,7 +354,7 @@ class _Update:
         self._setbacks += 1
         if self._setbacks >= self._limits.tries:
             raise self._gave_up(error, left)
-        yield Tell(Step(Stage.TRANSFERRING, note=_what(error)))
+        yield Tell(Step(Stage.TRANSFERRING, note=in_words(error)))
         yield from self._look()
 
     def _gave_up(self, error: LinkError, left: str) -> BoardError | OfflineError:
@@ -361,7 +365,7 @@ class _Update:
                 remedy="power it and bring it nearer; end other programs that are connected to it",
             )
         return TransferError(
-            f"{name} was lost {self._setbacks} times in a row, the last time because {_what(error)}",
+            f"{name} was lost {self._setbacks} times in a row, the last time because {in_words(error)}",
             remedy=f"bring it nearer and try again; {left}",
             reason="link-lost",
         )
@@ -380,21 +384,3 @@ class _Update:
         self._memory.forget()
         self._memory.unended = self._memory.unended if unended is None else unended
         yield Keep()
-
-
-def needs_bond(name: str) -> RefusedError:
-    """The error for a board that lets nobody in without a bond."""
-    return RefusedError(
-        f"{name} wants to be paired with first",
-        remedy="bring it into its pairing mode and flash it from a terminal, which pairs with it",
-        reason="needs-bond",
-        permanent=False,
-    )
-
-
-def _what(error: LinkError) -> str:
-    if isinstance(error, AbsentError):
-        return "it was not heard, or took no connection"
-    if isinstance(error, GattError):
-        return f"it answered with an error ({error})"
-    return "the connection broke"
