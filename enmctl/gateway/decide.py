@@ -37,6 +37,10 @@ from enmctl.models import (
     PinnedBy,
     Report,
 )
+from enmctl.store.rows import NO_FAILURES
+
+_REMEDIES = frozenset({"target_config", "target_environment"})
+"""The columns of a device in which people put right what made an update fail: it is tried again at once."""
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 """What a commit of the Supervisor looks like."""
@@ -205,6 +209,8 @@ def _news(device: Device, listed: ListedDevice, desired: Desired, stored: Stored
     return changes
 
 
+    if device.failures and not _REMEDIES.isdisjoint(changes):
+        changes |= NO_FAILURES
 def _work(device: Device, key: BoardKey, board: DiscoveredBoard, now: float) -> Restart | Configure | Update | None:
     if device.restart_wanted:
         return Restart(device.uuid, key)

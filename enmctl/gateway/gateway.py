@@ -31,6 +31,7 @@ from enmctl.gateway.crew import Crew
 from enmctl.gateway.decide import Stored, decide
 from enmctl.gateway.hotspot import is_for_wifi
 from enmctl.gateway.listening import Listening
+from enmctl.gateway.news import forget_failures, reconfigured, write_news
 from enmctl.gateway.presence import Presence
 from enmctl.gateway.provisioning import Provisioning
 from enmctl.gateway.saying import Saying
@@ -73,6 +74,7 @@ class Gateway:
         self.hooked: dict[str, float] = {}
         self._list_serial = 0
         self._stored_types: Collection[str] = ()
+        self._reconfigured: frozenset[int] = frozenset()
         self._cache_has_grown = True
         self._turned_at = asyncio.get_running_loop().time()
         self._turning = asyncio.Lock()
@@ -118,6 +120,7 @@ class Gateway:
             self.want_hotspot()
             while self.crew.signals.gone:
                 self._inquire(self.crew.signals.gone.pop())
+            await self._let_reconfigured_try()
             actions = await self.plan()
             await self._take_up([action for action in actions if isinstance(action, (Meet, Record))])
             await self._send_back([action for action in actions if isinstance(action, Pin)])
@@ -183,7 +186,14 @@ class Gateway:
 
     def _heard(self, desired: Desired) -> None:
         self.crew.desired = desired
+    async def _let_reconfigured_try(self) -> None:
+        """Forget the failures of the devices whose application has another config now: it may be what they wanted."""
+        if now := self._reconfigured:
+            await self.crew.store.call(forget_failures, now)
+            self._reconfigured -= now
+
         self.crew.discovery.reclaim()
+        self._reconfigured |= reconfigured(self.crew.desired, desired)
         self._list_serial += 1
         self._drop_old_hooks()
         for complaint in getattr(self.crew.source, "complaints", ()):
@@ -226,7 +236,7 @@ class Gateway:
         ]
         changes = [(action.uuid, action.changes) for action in actions if isinstance(action, Record)]
         if met or changes:
-            await self.crew.store.call(_write_news, met, changes, self._list_serial)
+            await self.crew.store.call(write_news, met, changes, self._list_serial)
 
     async def _send_back(self, pins: Sequence[Pin]) -> None:
         """Note which devices are to go back to their last good commit, unless their target has changed meanwhile."""
@@ -375,11 +385,3 @@ def _last_serial(store: Store) -> int:
     numbers += [pending.list_serial for pending in store.pending()]
     numbers += [device.first_listed or 0 for device in store.devices(deleted=None)]
     return max(numbers)
-
-
-def _write_news(store: Store, met: Sequence[Device], changes: Collection[Any], serial: int) -> None:
-    store.set_meta("list_serial", str(serial))
-    if met:
-        store.add_many(met)
-    if changes:
-        store.change_many(changes)

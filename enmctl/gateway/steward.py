@@ -20,7 +20,7 @@ from enmctl.gateway.planning import Planned, planned
 from enmctl.gateway.rolling_back import asked_for
 from enmctl.models import Device, DeviceStatus, GatewayStatus, Stage, Step
 from enmctl.store import Store
-from enmctl.store.rows import DeviceColumns
+from enmctl.store.rows import NO_FAILURES, DeviceColumns
 
 LOG = logging.getLogger(__name__)
 
@@ -156,6 +156,9 @@ class Steward:
             columns["target_config"] = dict(hook.config)
         if hook.environment is not None:
             columns["target_environment"] = dict(hook.environment)
+        then = device.changed(columns)
+        if (then.target_config, then.target_environment) != (device.target_config, device.target_environment):
+            columns.update(NO_FAILURES)
         self._gateway.hooked[device.uuid] = asyncio.get_running_loop().time()
         if columns:
             await self._crew.store.call(Store.change, device.uuid, **columns)
