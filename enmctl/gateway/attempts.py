@@ -81,6 +81,7 @@ class Journal:
             sent=self.sent,
             held_target=held_target,
         )
+        self._crew.came_at[uuid] = asyncio.get_running_loop().time()
 
 
 @asynccontextmanager

@@ -164,7 +164,7 @@ class Gateway:
         """
         crew = self.crew
         if crew.discovery.is_listening:
-            self.presence.note(crew.discovery.boards, crew.now())
+            self.presence.note(crew.discovery.boards, asyncio.get_running_loop().time())
         else:
             self.presence.forget()
         in_hand_before = crew.workers.busy
@@ -181,19 +181,21 @@ class Gateway:
             report_interval=crew.settings.report_interval,
             there_since=self.presence.there_since,
             lost_at=self.presence.lost_at,
+            came_at=crew.came_at,
+            moment=asyncio.get_running_loop().time(),
         )
         return decide(crew.desired, crew.discovery.boards, stored, crew.now())
 
-    def _heard(self, desired: Desired) -> None:
-        self.crew.desired = desired
     async def _let_reconfigured_try(self) -> None:
         """Forget the failures of the devices whose application has another config now: it may be what they wanted."""
         if now := self._reconfigured:
             await self.crew.store.call(forget_failures, now)
             self._reconfigured -= now
 
-        self.crew.discovery.reclaim()
+    def _heard(self, desired: Desired) -> None:
         self._reconfigured |= reconfigured(self.crew.desired, desired)
+        self.crew.desired = desired
+        self.crew.discovery.reclaim()
         self._list_serial += 1
         self._drop_old_hooks()
         for complaint in getattr(self.crew.source, "complaints", ()):
