@@ -105,7 +105,9 @@ class UpdateLock:
             await asyncio.sleep(LOOK_AGAIN)
 
     async def _try(self) -> bool:
-        """Take every name of the lock, or none."""
+        """Take every name of the lock, or none; nothing is written while somebody else is seen to hold one."""
+        if self.foreign() is not None:
+            return False
         self._id = f"enmctl {secrets.token_hex(16)}"
         await self._store.call(Store.remember_lock, self._id)
         for path in self._paths():

@@ -101,6 +101,25 @@ async def test_it_is_let_go_although_the_database_is_locked(
         await lock.release()
 
 
+async def test_while_a_foreign_lock_is_there_nothing_is_written(
+    tmp_path: Path, store: StoreThread, names: list[Path]
+) -> None:
+    names[1].write_text("the Supervisor's")
+    with closing(sqlite3.connect(tmp_path / "database" / "enm.db")) as other:
+
+        def version() -> int:
+            """A number that is another one after each write."""
+            return int(other.execute("PRAGMA data_version").fetchone()[0])
+
+        before = version()
+        waiting = asyncio.create_task(UpdateLock(names, store).acquire())
+        assert await waits(waiting)
+        assert version() == before
+        names[1].unlink()
+        await asyncio.wait_for(waiting, LIMIT)
+        assert version() != before
+
+
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("content", ["", "somebody", "enmctl 0123456789abcdef0123456789abcdef"])
 async def test_a_foreign_lock_is_waited_for_and_never_removed(
