@@ -71,16 +71,20 @@ class Journal:
     async def succeed(self, uuid: str, *, proof: Proof, commit: str | None, held_target: str | None) -> None:
         """Write down success and what the device runs now, both or neither."""
         self.is_open = False
-        await self._crew.store.call(
-            Store.succeed_update,
-            self._id,
-            uuid,
-            ended_at=self._crew.now(),
-            proof=proof,
-            commit=commit,
-            sent=self.sent,
-            held_target=held_target,
-        )
+        try:
+            await self._crew.store.call(
+                Store.succeed_update,
+                self._id,
+                uuid,
+                ended_at=self._crew.now(),
+                proof=proof,
+                commit=commit,
+                sent=self.sent,
+                held_target=held_target,
+            )
+        except StoreError as error:
+            self.is_open = error.reason != "stuck"  # that may still come about
+            raise
         self._crew.came_at[uuid] = asyncio.get_running_loop().time()
 
 
@@ -98,14 +102,18 @@ async def attempt(
     try:
         yield journal
     except asyncio.CancelledError:
-        await asyncio.shield(journal.end(Outcome.INTERRUPTED, reason="stopped", message="the gateway stopped"))
+        if journal.is_open:
+            reason = crew.gate.closed_by
+            message = f"the gateway {'was paused' if reason == 'paused' else 'stopped'}"
+            await asyncio.shield(journal.end(Outcome.INTERRUPTED, reason=reason, message=message))
         raise
     except EnmError as error:
         if journal.is_open:
             await journal.end(outcome_of(error), reason=error.reason, message=str(error))
         raise
     except Exception as error:
-        await journal.end(Outcome.FAILED, reason="bug", message=repr(error))
+        if journal.is_open:
+            await journal.end(Outcome.FAILED, reason="bug", message=repr(error))
         raise
 
 

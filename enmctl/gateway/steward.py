@@ -61,7 +61,7 @@ class Steward:
     async def begin(self) -> None:
         """Take up where the last run was: paused or not. A radio that cannot be used is logged."""
         if (left := await self._crew.store.call(pause_left, self._crew.now())) > 0:
-            self._crew.gate.close()
+            self._crew.gate.close("paused")
             self._target = GatewayStatus.PAUSED
             self._paused_by = await self._crew.store.call(_kept_name)
             self._resume_in(None if left == math.inf else left)
@@ -85,7 +85,7 @@ class Steward:
             self._resume_in(seconds if status is GatewayStatus.PAUSED else None)
             self._target = status
             if status is GatewayStatus.PAUSED:
-                self._crew.gate.close()
+                self._crew.gate.close("paused")
                 if self._pausing is None or self._pausing.done():
                     self._pausing = asyncio.get_running_loop().create_task(self._pause())
             else:

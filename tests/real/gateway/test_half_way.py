@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from enmctl.boards.contract import BoardDriver, Firmware
-from enmctl.errors import EnmError, RefusedError, TransferError, UnsettledError
+from enmctl.errors import EnmError, RefusedError, StoreError, TransferError, UnsettledError
 from enmctl.gateway import by_hand
+from enmctl.gateway.attempts import Journal, attempt
 from enmctl.gateway.control import Job, JobKind
+from enmctl.gateway.crew import Crew
 from enmctl.gateway.jobs import Target
 from enmctl.gateway.lookout import Bench
 from enmctl.gateway.run import Running
-from enmctl.models import Attempt, AttemptKind, Device, DiscoveredBoard, Outcome, Proof, Radio, Stage, Step
+from enmctl.gateway.workers import Gate
+from enmctl.models import Attempt, AttemptKind, BoardKey, Device, DiscoveredBoard, Outcome, Proof, Radio, Stage, Step
 from enmctl.settings import Settings
 from enmctl.simulator.esp8266 import SimulatedEsp8266
 from enmctl.simulator.images import esp8266_image
 from enmctl.store import Store, StoreThread
 from tests.real.gateway.process import running_process
-from tests.real.gateway.rig import WITHIN, rig, until_stored
+from tests.real.gateway.rig import WITHIN, eventually, rig, until_stored
 
 AWAY = 60.0
 """Seconds for which a board that restarts is away: longer than anything here lasts."""
@@ -130,6 +135,55 @@ async def test_a_board_that_is_known_to_run_what_it_ran_is_in_no_doubt(tmp_path:
             assert (await attempts_of(running))[0].outcome is Outcome.FAILED
 
 
+async def test_a_success_that_is_being_written_down_is_not_called_interrupted(tmp_path: Path) -> None:
+    path = tmp_path / "enm.db"
+    async with StoreThread(path) as store:
+        crew = cast("Crew", SimpleNamespace(store=store, now=lambda: 100.0, gate=Gate(), came_at={}))
+        journals: list[Journal] = []
+
+        async def update() -> None:
+            async with attempt(crew, AttemptKind.UPDATE, BoardKey(7, "1"), "u1", "c1") as journal:
+                journals.append(journal)
+                other.execute("BEGIN IMMEDIATE")
+                await journal.succeed("u1", proof=Proof.VERSION_READ_BACK, commit="c1", held_target=None)
+
+        with closing(sqlite3.connect(path)) as other:
+            task = asyncio.create_task(update())
+            await eventually(lambda: bool(journals) and not journals[0].is_open)
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.1)
+            other.rollback()
+            await asyncio.wait({task})
+        [row] = await store.call(Store.attempts)
+        assert row.outcome is Outcome.SUCCEEDED
+
+
+async def test_a_success_that_cannot_be_written_down_leaves_doubt(tmp_path: Path) -> None:
+    async with StoreThread(tmp_path / "enm.db") as store:
+        await store.call(Store.add_device, Device("u1", 7, "esp8266", "1", commit="c0"))
+        crew = cast("Crew", SimpleNamespace(store=store, now=lambda: 100.0, gate=Gate(), came_at={}))
+
+        async def update() -> None:
+            async with attempt(crew, AttemptKind.UPDATE, BoardKey(7, "1"), "u1", "c1") as journal:
+                await journal.note(STARTED)
+                await store.call(_make_success_impossible)
+                await journal.succeed("u1", proof=Proof.RETURN_ALONE, commit="c1", held_target=None)
+
+        with pytest.raises(StoreError):
+            await update()
+        [row] = await store.call(Store.attempts)
+        assert row.outcome is Outcome.FAILED
+        [device] = await store.call(Store.devices)
+        assert (device.commit, device.good_commit) == (None, "c0")
+
+
+def _make_success_impossible(store: Store) -> None:
+    with store.writing() as database:
+        database.execute(
+            "CREATE TRIGGER full BEFORE UPDATE OF commit_at ON devices BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
+
+
 STARTED = Step(Stage.TRANSFERRING, 10, 100)
 ALL_SENT = Step(Stage.TRANSFERRING, 100, 100)
 GONE_DOWN = Step(Stage.ACTIVATING)
@@ -211,5 +265,5 @@ async def check(store: StoreThread, outcome: Outcome, *, in_doubt: bool) -> None
     """That the one attempt ended so, and that it is known what its device runs, or not."""
     [device] = await store.call(Store.devices)
     assert (device.commit, device.good_commit) == ((None, "c1") if in_doubt else ("c1", "c0"))
-    [attempt] = await store.call(Store.attempts)
-    assert (attempt.kind, attempt.outcome) == (AttemptKind.FLASH, outcome)
+    [ended] = await store.call(Store.attempts)
+    assert (ended.kind, ended.outcome) == (AttemptKind.FLASH, outcome)

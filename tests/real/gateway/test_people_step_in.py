@@ -156,10 +156,12 @@ async def test_a_pause_waits_for_nothing_that_sends_no_byte_yet(tmp_path: Path) 
         lock.write_text("the Supervisor's")
         world.push()
         async with world.gateway(pause_delay=0.2) as running:
-            await eventually(lambda: bool(running.gateway.crew.workers.busy))
+            await world.wait_for(lambda: "Downloading" in next(iter(world.supervisor.status_history.values()), []))
             await running.steward.set_target_status(GatewayStatus.PAUSED)
             await eventually(lambda: running.steward.current_status is GatewayStatus.PAUSED, within=10.0)
             assert not world.boards[0].uploads
+            [attempt] = await running.gateway.crew.store.call(Store.attempts)
+            assert (attempt.outcome, attempt.reason) == (Outcome.INTERRUPTED, "paused")
             lock.unlink()
             await running.steward.set_target_status(GatewayStatus.RUNNING)
             await world.all_on_target()
