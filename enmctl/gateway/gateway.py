@@ -29,6 +29,7 @@ from enmctl.gateway.claiming import claimed
 from enmctl.gateway.configuring import configure_and_tell, restart
 from enmctl.gateway.crew import Crew
 from enmctl.gateway.decide import Stored, decide
+from enmctl.gateway.handed_over import clear_leftovers
 from enmctl.gateway.hotspot import is_for_wifi
 from enmctl.gateway.listening import Listening
 from enmctl.gateway.news import forget_failures, reconfigured, write_news
@@ -350,8 +351,9 @@ class Gateway:
             LOG.error("beside the loop: %s", error)
 
     async def begin(self) -> None:
-        """Settle what the last run left: its interrupted attempts, its locks, the number of its last list."""
+        """Settle what the last run left: its interrupted attempts, its files, the number of its last list."""
         crew = self.crew
+        await asyncio.to_thread(clear_leftovers, crew.settings.assets_directory)
         for note in crew.store.notes:
             LOG.warning("%s", note)
         interrupted = await crew.store.call(Store.interrupt_running, crew.now())

@@ -198,8 +198,13 @@ class Steward:
                 await do()
             except EnmError as error:
                 _put(news, error)
-            except BaseException:
-                _put(news, BusyError("the gateway stopped before it was done", remedy="try again when it runs"))
+            except asyncio.CancelledError:
+                how = "was paused" if self._crew.gate.closed_by == "paused" else "stopped"
+                _put(news, BusyError(f"the gateway {how} before it was done", remedy="try again when it runs"))
+                raise
+            except BaseException as error:
+                remedy = "this is a bug in enmctl: report it with what the gateway's log says of it"
+                _put(news, EnmError(f"the work on {target.board.name} failed, {error!r}", remedy=remedy, reason="bug"))
                 raise
 
         if not self._crew.workers.start(target.key, worker):
