@@ -39,9 +39,6 @@ from enmctl.models import (
 )
 from enmctl.store.rows import NO_FAILURES
 
-_REMEDIES = frozenset({"target_config", "target_environment"})
-"""The columns of a device in which people put right what made an update fail: it is tried again at once."""
-
 COMMIT = re.compile(r"[0-9a-f]{40}")
 """What a commit of the Supervisor looks like."""
 
@@ -209,9 +206,20 @@ def _news(device: Device, listed: ListedDevice, desired: Desired, stored: Stored
         changes["target_config"] = listed.target_config
     if listed.target_environment is not None and listed.target_environment != device.target_environment:
         changes["target_environment"] = listed.target_environment
-    if device.failures and not _REMEDIES.isdisjoint(changes):
-        changes |= NO_FAILURES
+    if device.failures and changes:
+        application = desired.applications.get(device.application_id)
+        if is_remedied(device, device.changed(changes), {} if application is None else application.config):
+            changes |= NO_FAILURES
     return changes
+
+
+def is_remedied(device: Device, then: Device, shared: Mapping[str, str]) -> bool:
+    """Whether a device is to have another config or environment than it failed with, so that it is tried again at once.
+
+    ``shared`` is its application's config. The first list that names a new device says nothing else for the most part.
+    """
+    before, after = ({**shared, **(each.target_config or {})} for each in (device, then))
+    return before != after or device.target_environment not in (None, then.target_environment)
 
 
 def _work(device: Device, key: BoardKey, board: DiscoveredBoard, now: float) -> Restart | Configure | Update | None:

@@ -13,6 +13,7 @@ from typing import Any
 from enmctl import __version__
 from enmctl.errors import BusyError, EnmError, UnknownError
 from enmctl.gateway.control import DeviceView, Hook, Job
+from enmctl.gateway.decide import is_remedied
 from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.jobs import find_target, work_of
 from enmctl.gateway.naming import find_device
@@ -156,8 +157,7 @@ class Steward:
             columns["target_config"] = dict(hook.config)
         if hook.environment is not None:
             columns["target_environment"] = dict(hook.environment)
-        then = device.changed(columns)
-        if (then.target_config, then.target_environment) != (device.target_config, device.target_environment):
+        if is_remedied(device, device.changed(columns), self._crew.application_of(device).config):
             columns.update(NO_FAILURES)
         self._gateway.hooked[device.uuid] = asyncio.get_running_loop().time()
         if columns:

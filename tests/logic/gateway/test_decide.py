@@ -128,6 +128,8 @@ def test_a_device_that_failed_is_tried_again_at_once_with_another_config_or_envi
     failed = replace(
         DEVICE,
         target_commit=NEW,
+        target_config={},
+        target_environment={},
         failures=1,
         failed_target=NEW,
         failed_permanently=True,
@@ -144,6 +146,14 @@ def test_a_device_that_failed_is_tried_again_at_once_with_another_config_or_envi
     tried_again = failed.changed(record.changes)
     assert (tried_again.failures, tried_again.failed_permanently, tried_again.retry_at) == (0, False, None)
     assert decide(mended, ONLINE, stored(tried_again), 1001.0) == [update], "and it is written once"
+
+
+def test_the_first_list_that_names_a_new_device_is_no_reason_to_try_again_what_it_refuses() -> None:
+    refuses = replace(DEVICE, target_commit=NEW, failures=1, failed_target=NEW, failed_permanently=True)
+    shared = DESIRED.applications[7].config
+    listed = replace(LISTED, target_commit=NEW, target_config=shared, target_environment={"A": "1"})
+    actions = decide(replace(DESIRED, devices={"uuid-1": listed}), ONLINE, stored(refuses), 1001.0)
+    assert actions == [Record("uuid-1", {"target_config": shared, "target_environment": {"A": "1"}})]
 
 
 def test_a_clock_that_was_set_back_holds_nobody_up() -> None:
