@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from enmctl.policy import DAYS, Membership, Policy, Window
+from enmctl.policy import Membership, Policy
 from enmctl.sources.fleet import identities
 from enmctl.sources.fleet.minisign import PublicKey
 from enmctl.sources.fleet.places import Keys
+from enmctl.sources.fleet.policies import read_policy
 from enmctl.sources.fleet.sections import Fault, Section
 
 NAME: Final = r"(?!\.)[A-Za-z0-9._-]{1,64}"
@@ -24,10 +25,6 @@ SHA256_ALLOWED: Final = "the 64 hex digits that sha256sum prints"
 URL: Final = re.compile(r"https://[^\s/?#@]+/\S*")
 BOARD: Final = r"[^\s/\\\x00-\x1f\x7f-\x9f]{1,63}"
 BOARD_ALLOWED: Final = "a board's own id, as enmctl scan shows it"
-CLOCK: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00", re.ASCII)
-CLOCK_ALLOWED: Final = 'a time of day like "22:00"'
-SHARE: Final = re.compile(r"(\d{1,3})\s*%", re.ASCII)
-BOARDS_MOST: Final = 100_000
 APPLICATION_MOST: Final = (1 << 53) - 1
 """The largest whole number that every JSON reader takes as it is."""
 
@@ -107,7 +104,7 @@ class Reader:
         policy_section = top.section("policy")
         fleet_policy, at_once = Policy(), None
         if policy_section is not None:
-            fleet_policy = self._policy(policy_section, Policy())
+            fleet_policy = read_policy(policy_section, Policy())
             at_once = fleet_policy.at_once
             fleet_policy = replace(fleet_policy, at_once=None)
         sections = top.sections("applications", "a table for each application, like [applications.lamps]")
@@ -142,7 +139,7 @@ class Reader:
             if (entry := self._version(version, below, firmware)) is not None
         }
         policy_section = section.section("policy")
-        policy = fleet_policy if policy_section is None else self._policy(policy_section, fleet_policy)
+        policy = fleet_policy if policy_section is None else read_policy(policy_section, fleet_policy)
         listed = frozenset(device.board for device in devices if device.application == name)
         members = self._members(section, listed)
         number = section.whole("id", 1, APPLICATION_MOST)
@@ -225,85 +222,6 @@ class Reader:
             tuple(names), frozenset(map(str.lower, addresses)), frozenset(numbers), listed, is_open=way == "all"
         )
 
-    def _policy(self, section: Section, known: Policy) -> Policy:
-        """A policy; what it leaves out is as in ``known``."""
-        at_once = section.whole("at_once", 1, BOARDS_MOST)
-        canaries, canary_count = self._canaries(section, known)
-        well_for = section.span("well_for") if "well_for" in section else known.well_for
-        stop_after, stop_share = self._stop(section, known)
-        rollback = section.flag("rollback", default=known.rollback)
-        tries = section.whole("tries", 1, 100) or known.tries
-        zone = section.text("timezone", allowed='a time zone like "Europe/Vienna"') or known.zone
-        if zone is not None and not _is_zone(zone):
-            section.fault("timezone", f'{zone!r} is no time zone here: it must be one like "Europe/Vienna"')
-            zone = None
-        windows = self._windows(section) if "windows" in section else known.windows
-        section.end()
-        return Policy(
-            at_once=at_once if at_once is not None else known.at_once,
-            canaries=canaries,
-            canary_count=canary_count,
-            well_for=well_for,
-            stop_after=stop_after,
-            stop_share=stop_share,
-            rollback=rollback,
-            tries=tries,
-            windows=windows,
-            zone=zone,
-        )
-
-    @staticmethod
-    def _canaries(section: Section, known: Policy) -> tuple[tuple[str, ...], int]:
-        if "canaries" not in section:
-            return known.canaries, known.canary_count
-        if isinstance(section.raw("canaries"), list):
-            return tuple(section.list_of("canaries", str, "a board's name, id or address, or a pattern", bool)), 0
-        if isinstance(section.raw("canaries"), str):
-            section.fault("canaries", "text cannot be `canaries`: it must be a list of boards, or how many")
-            return (), 0
-        return (), section.whole("canaries", 0, BOARDS_MOST) or 0
-
-    @staticmethod
-    def _stop(section: Section, known: Policy) -> tuple[int | None, float | None]:
-        if "stop_after" not in section:
-            return known.stop_after, known.stop_share
-        value = section.raw("stop_after")
-        if not isinstance(value, str):
-            return section.whole("stop_after", 1, BOARDS_MOST), None
-        match = SHARE.fullmatch(value)
-        if match is None or not 0 < int(match[1]) <= 100:  # noqa: PLR2004 - per cent
-            section.fault("stop_after", f'{value!r} cannot be `stop_after`: it must be a number, or a share like "10%"')
-            return None, None
-        return None, int(match[1]) / 100
-
-    def _windows(self, section: Section) -> tuple[Window, ...]:
-        allowed = '{ days = ["mon", "tue"], from = "22:00", to = "05:00" }'
-        windows = []
-        for below in section.section_list("windows", allowed):
-            start, end = (self._clock(below, name, allowed) for name in ("from", "to"))
-            days = below.list_of("days", str, f"one of {', '.join(DAYS)}", lambda day: day in DAYS)
-            below.end()
-            if "days" in below and not days and below.raw("days") == []:
-                below.fault("days", "a window without a day never opens: name its days, or leave days out for all")
-            if start is None or end is None:
-                continue
-            if start == end:
-                below.fault("to", "a window that ends as it begins never opens: it must end later, or windows be empty")
-                continue
-            numbers = frozenset(map(DAYS.index, days)) if "days" in below else frozenset(range(len(DAYS)))
-            windows.append(Window(start, end, numbers))
-        return tuple(windows)
-
-    @staticmethod
-    def _clock(section: Section, name: str, allowed: str) -> int | None:
-        text = section.text(name, CLOCK.pattern, CLOCK_ALLOWED)
-        if name not in section:
-            section.fault_at((), f"the window has no {name}: it must be like {allowed}")
-        if text is None:
-            return None
-        hours, minutes = text.split(":")
-        return int(hours) * 60 + int(minutes)
-
     def _device(self, name: str, section: Section, applications: list[str]) -> FleetDevice | None:
         board = section.text("board", BOARD, BOARD_ALLOWED, required=True)
         application = section.text("application", allowed="the name of an application in this file")
@@ -372,13 +290,3 @@ def _both_claim(first: Membership, second: Membership) -> list[tuple[str, str]]:
 
 def _both(first: Membership, second: Membership) -> list[int]:
     return sorted(first.applications & second.applications)
-
-
-def _is_zone(name: str) -> bool:
-    from zoneinfo import ZoneInfo
-
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, LookupError):
-        return False
-    return True
