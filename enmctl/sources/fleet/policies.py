@@ -8,8 +8,11 @@ from typing import Final
 from enmctl.policy import DAYS, Policy, Window
 from enmctl.sources.fleet.sections import Section
 
-CLOCK: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00", re.ASCII)
-CLOCK_ALLOWED: Final = 'a time of day like "22:00"'
+CLOCK: Final = "([01][0-9]|2[0-3]):[0-5][0-9]"
+BEGINS: Final = (CLOCK, 'a time of day like "22:00", from "00:00" to "23:59"')
+ENDS: Final = (f"{CLOCK}|24:00", 'a time of day like "05:00", from "00:00" to "24:00"')
+"""When a window may begin and end: as a pattern, and in words."""
+
 SHARE: Final = re.compile(r"(\d{1,3})\s*%", re.ASCII)
 BOARDS_MOST: Final = 100_000
 
@@ -70,7 +73,7 @@ def _windows(section: Section) -> tuple[Window, ...]:
     allowed = '{ days = ["mon", "tue"], from = "22:00", to = "05:00" }'
     windows = []
     for below in section.section_list("windows", allowed):
-        start, end = (_clock(below, name, allowed) for name in ("from", "to"))
+        start, end = _clock(below, "from", BEGINS, allowed), _clock(below, "to", ENDS, allowed)
         days = below.list_of("days", str, f"one of {', '.join(DAYS)}", lambda day: day in DAYS)
         below.end()
         if "days" in below and not days and below.raw("days") == []:
@@ -85,8 +88,9 @@ def _windows(section: Section) -> tuple[Window, ...]:
     return tuple(windows)
 
 
-def _clock(section: Section, name: str, allowed: str) -> int | None:
-    text = section.text(name, CLOCK.pattern, CLOCK_ALLOWED)
+def _clock(section: Section, name: str, times: tuple[str, str], allowed: str) -> int | None:
+    """Minutes from the beginning of the day."""
+    text = section.text(name, *times)
     if name not in section:
         section.fault_at((), f"the window has no {name}: it must be like {allowed}")
     if text is None:

@@ -121,6 +121,16 @@ FAULTS = {
         "2:21",
         'a time of day like "22:00"',
     ),
+    "a window from the end of a day": (
+        "[policy]\nwindows = [{ from = '24:00', to = '05:00' }]\n" + LAMPS,
+        "2:21",
+        """'24:00' cannot be `from`: it must be a time of day like "22:00", from "00:00" to "23:59\"""",
+    ),
+    "a window from the end of a day to its beginning": (
+        "[policy]\nwindows = [{ from = '24:00', to = '00:00' }]\n" + LAMPS,
+        "2:21",
+        "'24:00' cannot be `from`",
+    ),
     "half a window": ("[policy]\nwindows = [{ from = '22:00' }]\n" + LAMPS, "2:12", "the window has no to"),
     "a window without length": (
         "[policy]\nwindows = [{ from = '22:00', to = '22:00' }]\n" + LAMPS,
@@ -186,6 +196,13 @@ FAULTS = {
         "lamps has no version '0.9': it must be one of 1.0",
     ),
 }
+
+
+def test_a_window_may_last_to_the_end_of_a_day(tmp_path: Path) -> None:
+    windows = "{ from = '00:00', to = '24:00' }, { from = '22:00', to = '00:00' }"
+    fleet = read(write(tmp_path, f"[policy]\nwindows = [{windows}]\n{LAMPS}"))
+    policy = fleet.document.applications["lamps"].policy
+    assert policy.windows == (Window(0, 24 * 60), Window(22 * 60, 0))
 
 
 @pytest.mark.parametrize("case", FAULTS)
