@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -61,6 +62,26 @@ def test_what_the_clock_shows_twice_in_autumn_opens_twice() -> None:
     assert SMALL_HOURS.is_open(first)
     assert SMALL_HOURS.is_open(second)
     assert not SMALL_HOURS.is_open(at("2026-10-25 03:00"))
+
+
+@pytest.mark.parametrize(
+    ("window", "now", "opens_at"),
+    [
+        (Window(2 * 60 + 30, 5 * 60), "2026-03-28 23:00+01:00", "2026-03-29T03:00:00+02:00"),
+        (Window(2 * 60, 5 * 60), "2026-03-28 23:00+01:00", "2026-03-29T03:00:00+02:00"),
+        (Window(2 * 60, 2 * 60 + 30), "2026-10-25 02:45+02:00", "2026-10-25T02:00:00+01:00"),
+    ],
+)
+@pytest.mark.parametrize("zone", [VIENNA, None])
+def test_it_opens_at_the_first_minute_at_which_it_is_open_when_the_clock_is_changed(
+    window: Window, now: str, opens_at: str, zone: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", VIENNA)
+        time.tzset()
+        moment = Policy(windows=(window,), zone=zone).opens_at(datetime.fromisoformat(now).timestamp())
+    time.tzset()
+    assert moment == datetime.fromisoformat(opens_at).timestamp()
 
 
 WINDOWS = st.builds(
