@@ -16,6 +16,7 @@ from enmctl.sources.fleet.document import Document, FleetApplication, FleetDevic
 from enmctl.sources.fleet.places import line_and_column, place_of
 from enmctl.sources.fleet.releases import Release, ReleaseReader, Releases
 from enmctl.sources.fleet.sections import Fault
+from enmctl.sources.fleet.states import States, look_at
 
 FILE_MOST: Final = 64 << 20
 """Bytes of a fleet file; 10 000 devices are about 1 MB."""
@@ -30,17 +31,12 @@ REMEDY: Final = "put it right; enmctl fleet check tells when it is"
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """A fleet file that was found right.
-
-    ``own`` are the devices of each application by their boards' ids. ``looked_at`` are the files whose change makes
-    another fleet of it, the fleet file itself among them.
-    """
+    """A fleet file that was found right; ``own`` are the devices of each application by their boards' ids."""
 
     path: Path
     document: Document
     releases: Mapping[str, Mapping[str | None, Release]]
     own: Mapping[str, Mapping[str, FleetDevice]]
-    looked_at: frozenset[Path]
 
     def by_commit(self) -> Releases:
         """Every release by application and commit."""
@@ -99,17 +95,20 @@ class Fleet:
         )
 
 
-def read_fleet(path: Path, board_types: Collection[str], *, most: int) -> Fleet:
+def read_fleet(path: Path, board_types: Collection[str], *, most: int, seen: States | None = None) -> Fleet:
     """Read a fleet file and the firmware that it names.
 
     Args:
         path: the file.
         board_types: the types for which a driver is installed.
         most: bytes of the largest firmware file that is taken.
+        seen: where each file whose change makes another fleet of it is noted, in its state before it was read.
 
     Raises:
         FleetError: something is wrong; each fault with its line and column.
     """
+    seen = {} if seen is None else seen
+    look_at(path, seen)
     text = _text(path)
     try:
         values = tomllib.loads(text)
@@ -121,14 +120,14 @@ def read_fleet(path: Path, board_types: Collection[str], *, most: int) -> Fleet:
     document = reader.read(values)
     if document is None:
         raise _faulty(path, text, reader.faults)
-    release_reader = ReleaseReader(path.parent, most)
+    release_reader = ReleaseReader(path.parent, most, seen)
     releases = release_reader.read(document)
     if release_reader.faults:
-        raise _faulty(path, text, release_reader.faults, release_reader.looked_at)
+        raise _faulty(path, text, release_reader.faults)
     own: dict[str, dict[str, FleetDevice]] = {name: {} for name in document.applications}
     for device in document.devices.values():
         own[device.application][device.board] = device
-    return Fleet(path, document, releases, own, frozenset({path, *release_reader.looked_at}))
+    return Fleet(path, document, releases, own)
 
 
 def _text(path: Path) -> str:
@@ -160,7 +159,7 @@ def _syntax_fault(path: Path, text: str, error: tomllib.TOMLDecodeError) -> str:
     return f"{path}:{line}:{column}: this is no TOML: {match['problem'][:1].lower()}{match['problem'][1:]}"
 
 
-def _faulty(path: Path, text: str, faults: list[Fault], looked_at: Iterable[Path] = ()) -> FleetError:
+def _faulty(path: Path, text: str, faults: list[Fault]) -> FleetError:
     placed = sorted({(*place_of(text, fault.keys, of_key=fault.of_key), fault.problem) for fault in faults})
     lines = [f"{path}:{line}:{column}: {problem}" for line, column, problem in placed]
-    return FleetError.of(lines, remedy=REMEDY, looked_at=looked_at)
+    return FleetError.of(lines, remedy=REMEDY)

@@ -17,6 +17,7 @@ from enmctl.sources.fleet.document import Document, FirmwareEntry
 from enmctl.sources.fleet.minisign import SIGNATURE_MOST, SUFFIX, verify
 from enmctl.sources.fleet.places import Keys
 from enmctl.sources.fleet.sections import Fault
+from enmctl.sources.fleet.states import States, look_at
 
 BARE_NAME: Final = "firmware.bin"
 """What a bare image is called in an asset, whatever the file is called here."""
@@ -45,18 +46,18 @@ class ReleaseReader:
     Args:
         folder: what paths in the file are relative to.
         most: bytes of the largest file that is taken.
+        seen: where every file whose change matters is noted, in its state before it was read.
 
     Attributes:
         faults: everything that is wrong with them.
-        looked_at: every file whose change matters.
     """
 
-    def __init__(self, folder: Path, most: int) -> None:
+    def __init__(self, folder: Path, most: int, seen: States) -> None:
         self._folder = folder
         self._most = most
+        self._seen = seen
         self._read: dict[Path, bytes | str] = {}
         self.faults: list[Fault] = []
-        self.looked_at: set[Path] = set()
 
     def read(self, document: Document) -> dict[str, dict[str | None, Release]]:
         """For each application its releases by version; None stands for the one that its boards should run."""
@@ -87,7 +88,7 @@ class ReleaseReader:
             self.faults.append(Fault(_beside(entry.keys, "sha256"), problem))
             return None
         if entry.public_key is not None:
-            self.looked_at.add(_signature_path(self._folder, entry, path))
+            look_at(_signature_path(self._folder, entry, path), self._seen)
         try:
             _check_signature(self._folder, entry, path, data)
         except FirmwareError as error:
@@ -96,7 +97,7 @@ class ReleaseReader:
         return Release(identities.commit(entry.version, sha256), sha256, entry, path)
 
     def _content(self, path: Path) -> bytes:
-        self.looked_at.add(path)
+        look_at(path, self._seen)
         if path not in self._read:
             try:
                 self._read[path] = read_whole(path, self._most)

@@ -7,8 +7,9 @@ import base64
 import hashlib
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,7 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from enmctl.errors import EnmError, FirmwareError, FleetError, SourceAwayError, SourceGoneError, SourceRefusedError
 from enmctl.models import Application, Device
 from enmctl.settings import Settings
+from enmctl.sources.fleet import source as fleet_source
 from enmctl.sources.fleet import watching
+from enmctl.sources.fleet.fleet import Fleet, read_fleet
 from enmctl.sources.fleet.source import FleetSource
 from enmctl.store import Store
 from tests.real.sources.fleet.https_server import Answers, serving
@@ -157,6 +160,41 @@ async def test_a_change_is_told_at_once(
         how(path)
         async with asyncio.timeout(WITHIN):
             await changed.wait()
+
+
+@pytest.mark.parametrize(
+    ("how", "is_right"),
+    [(_write_in_place, True), (_replace, True), (_change_firmware, True), (_write_in_place, False), (_replace, False)],
+)
+@pytest.mark.parametrize("has_inotify", [True, False])
+async def test_a_change_while_the_file_is_read_is_told_and_taken_up(
+    how: Callable[[Path], None], *, is_right: bool, has_inotify: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if has_inotify and sys.platform != "linux":
+        pytest.skip("inotify is Linux's")
+    if not has_inotify:
+        monkeypatch.setattr(watching, "_open_inotify", lambda: None)
+        monkeypatch.setattr(watching, "LOOK_INTERVAL", 0.02)
+    path, changed, meanwhile = write(tmp_path, LAMPS if is_right else LAMPS + "x = 1\n"), asyncio.Event(), [how]
+
+    def read(*args: Any, **words: Any) -> Fleet:
+        try:
+            return read_fleet(*args, **words)
+        finally:
+            while meanwhile:
+                meanwhile.pop()(path)
+
+    monkeypatch.setattr(fleet_source, "read_fleet", read)
+    async with opened(path) as source:
+        with nullcontext() if is_right else pytest.raises(FleetError):
+            await source.check()
+        source.watch(changed.set)
+        async with asyncio.timeout(WITHIN):
+            await changed.wait()
+        commit = await commit_of(source)
+        assert list((await handed_out(source, commit, tmp_path / "out")).values()) == [
+            (tmp_path / "firmware.bin").read_bytes()
+        ]
 
 
 async def test_a_swapped_link_is_told(tmp_path: Path) -> None:
