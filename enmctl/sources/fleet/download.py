@@ -18,6 +18,9 @@ from enmctl.sources.fleet.releases import Release
 REDIRECTS_MOST = 5
 """So many redirects are followed; each must lead to https again."""
 
+PLAIN = "identity"
+"""Bytes as they are: their hash, their length and their limit are those of the file."""
+
 GONE = (httpx.codes.NOT_FOUND, httpx.codes.GONE)
 
 
@@ -50,7 +53,7 @@ async def _fetched(client: httpx.AsyncClient, url: str, settings: Settings, most
     try:
         async with asyncio.timeout(settings.update_timeout):
             for _ in range(REDIRECTS_MOST + 1):
-                async with client.stream("GET", url) as response:
+                async with client.stream("GET", url, headers={"Accept-Encoding": PLAIN}) as response:
                     if response.has_redirect_location:
                         url = _next_place(url, response)
                         continue
@@ -77,6 +80,12 @@ async def _body(response: httpx.Response, url: str, settings: Settings, most: in
         raise SourceGoneError(f"nothing is at {url} ({response.status_code})", remedy="put the file there")
     if response.status_code != httpx.codes.OK:
         raise SourceAwayError(f"{url} answers {response.status_code}", remedy="it is fetched again later")
+    encoding = response.headers.get("content-encoding", PLAIN)
+    if encoding.lower() != PLAIN:
+        raise SourceAwayError(
+            f"{url} comes compressed ({encoding}), which was not asked for",
+            remedy="have the server send the file as it is; it is fetched again later",
+        )
     length = response.headers.get("content-length", "")
     total = int(length) if length.isascii() and length.isdigit() else 0
     taken = bytearray()

@@ -262,6 +262,8 @@ FETCHES: dict[str, tuple[Answers, type[EnmError] | None, str]] = {
     "failing": ({"/f.bin": (500, {}, b"")}, SourceAwayError, "answers 500"),
     "in a circle": ({"/f.bin": (302, {"Location": "/f.bin"}, b"")}, SourceAwayError, "redirects for ever"),
     "out of https": ({"/f.bin": (302, {"Location": "http://127.0.0.1/"}, b"")}, FirmwareError, "not https"),
+    "compressed": ({"/f.bin": (200, {"Content-Encoding": "br"}, FETCHED)}, SourceAwayError, r"comes compressed \(br\)"),
+    "said to be plain": ({"/f.bin": (200, {"Content-Encoding": "identity"}, FETCHED)}, None, ""),
     "too large": ({"/f.bin": (200, {}, bytes(64 << 20))}, FirmwareError, "larger than"),
 }
 
@@ -272,7 +274,7 @@ async def test_firmware_is_fetched_by_its_hash_or_not_at_all(
 ) -> None:
     answers, error, words = FETCHES[case]
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
-    async with serving(tmp_path, answers) as address:
+    async with serving(tmp_path, answers, compresses=True) as address:
         text = LAMPS.replace("firmware.bin", f"{address}/f.bin")
         text += f'sha256 = "{hashlib.sha256(FETCHED).hexdigest()}"\n'
         async with opened(write(tmp_path, text)) as source:
