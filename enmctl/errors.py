@@ -121,6 +121,7 @@ class FleetError(EnmError):
 
     Attributes:
         faults: each fault as a line for people, with the file, the line and the column.
+        untold: so many more there are.
     """
 
     exit_code = ExitCode.FILE
@@ -128,13 +129,16 @@ class FleetError(EnmError):
     default_permanent = True
 
     faults: Sequence[str] = ()
+    untold: int = 0
 
     @classmethod
-    def of(cls, faults: Sequence[str], *, remedy: str = "") -> Self:
+    def of(cls, faults: Sequence[str], *, remedy: str = "", untold: int = 0) -> Self:
         """The error that tells of these faults, the first of them in its message."""
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        others = len(faults) - 1 + untold
+        more = f" (and {others} more)" if others else ""
         error = cls(f"{faults[0]}{more}", remedy=remedy)
         error.faults = list(faults)
+        error.untold = untold
         return error
 
 

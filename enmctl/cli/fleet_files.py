@@ -16,9 +16,9 @@ from enmctl.cli.shell import Call
 from enmctl.errors import ExitCode, FirmwareError, FleetError, OfflineError, OutputError
 from enmctl.gateway.lookout import Bench, look_around, with_bluetooth
 from enmctl.models import DiscoveredBoard, Radio
-from enmctl.sources.fleet.fleet import Fleet, read_fleet
-from enmctl.sources.fleet.places import place_of
+from enmctl.sources.fleet.fleet import Fleet, faulty, read_fleet, text_of
 from enmctl.sources.fleet.releases import Release, hand_out
+from enmctl.sources.fleet.sections import Fault
 
 DEFAULT_FILE: Final = Path("fleet.toml")
 PLACED: Final = re.compile(r"(?s)(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): (?P<problem>.*)")
@@ -72,13 +72,15 @@ def check_fleet(call: Call, file: Path | None) -> int:
     except FleetError as error:
         if call.output.as_json:
             faults = [_placed(fault) for fault in error.faults]
-            call.output.document({"file": str(path), "faults": faults, "applications": []})
+            call.output.document({"file": str(path), "faults": faults, "untold": error.untold, "applications": []})
         else:
             for fault in error.faults:
                 call.output.line(fault)
+            if error.untold:
+                call.output.line(f"and {error.untold} more")
         return ExitCode.FILE
     if call.output.as_json:
-        call.output.document({"file": str(path), "faults": [], "applications": described})
+        call.output.document({"file": str(path), "faults": [], "untold": 0, "applications": described})
     else:
         call.output.table(
             ("application", "boards of type", "commit", "firmware"),
@@ -108,8 +110,7 @@ def _described(fleet: Fleet, settings: Any) -> list[dict[str, Any]]:
             try:
                 words = _read_by_driver(fleet, release, known[application.board_type], application.config, settings)
             except FirmwareError as error:
-                line, column = place_of(fleet.path.read_text("utf-8"), release.entry.keys)
-                faults.append(f"{fleet.path}:{line}:{column}: {_in_a_file(error, release, application.board_type)}")
+                faults.append(Fault(release.entry.keys, str(_in_a_file(error, release, application.board_type))))
                 continue
             described.append(
                 {
@@ -121,7 +122,7 @@ def _described(fleet: Fleet, settings: Any) -> list[dict[str, Any]]:
                 }
             )
     if faults:
-        raise FleetError.of(faults)
+        raise faulty(fleet.path, text_of(fleet.path), faults)
     return described
 
 

@@ -13,13 +13,16 @@ from enmctl.errors import FleetError
 from enmctl.models import Application, Desired, Device, ListedDevice
 from enmctl.sources.fleet import identities
 from enmctl.sources.fleet.document import Document, FleetApplication, FleetDevice, Reader
-from enmctl.sources.fleet.places import line_and_column, place_of
+from enmctl.sources.fleet.places import Places, line_and_column
 from enmctl.sources.fleet.releases import Release, ReleaseReader, Releases
 from enmctl.sources.fleet.sections import Fault
 from enmctl.sources.fleet.states import States, look_at
 
 FILE_MOST: Final = 64 << 20
 """Bytes of a fleet file; 10 000 devices are about 1 MB."""
+
+FAULTS_MOST: Final = 100
+"""So many are told of; who has more of them has made one mistake often."""
 
 SYNTAX_PLACE: Final = re.compile(
     r"(?s)(?P<problem>.*?) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)"
@@ -109,7 +112,7 @@ def read_fleet(path: Path, board_types: Collection[str], *, most: int, seen: Sta
     """
     seen = {} if seen is None else seen
     look_at(path, seen)
-    text = _text(path)
+    text = text_of(path)
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -119,18 +122,23 @@ def read_fleet(path: Path, board_types: Collection[str], *, most: int, seen: Sta
     reader = Reader(board_types)
     document = reader.read(values)
     if document is None:
-        raise _faulty(path, text, reader.faults)
+        raise faulty(path, text, reader.faults)
     release_reader = ReleaseReader(path.parent, most, seen)
     releases = release_reader.read(document)
     if release_reader.faults:
-        raise _faulty(path, text, release_reader.faults)
+        raise faulty(path, text, release_reader.faults)
     own: dict[str, dict[str, FleetDevice]] = {name: {} for name in document.applications}
     for device in document.devices.values():
         own[device.application][device.board] = device
     return Fleet(path, document, releases, own)
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """What a fleet file holds.
+
+    Raises:
+        FleetError: it is not there, cannot be read, or is no text.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(FILE_MOST + 1)
@@ -159,7 +167,12 @@ def _syntax_fault(path: Path, text: str, error: tomllib.TOMLDecodeError) -> str:
     return f"{path}:{line}:{column}: this is no TOML: {match['problem'][:1].lower()}{match['problem'][1:]}"
 
 
-def _faulty(path: Path, text: str, faults: list[Fault]) -> FleetError:
-    placed = sorted({(*place_of(text, fault.keys, of_key=fault.of_key), fault.problem) for fault in faults})
-    lines = [f"{path}:{line}:{column}: {problem}" for line, column, problem in placed]
-    return FleetError.of(lines, remedy=REMEDY)
+def faulty(path: Path, text: str, faults: Iterable[Fault]) -> FleetError:
+    """The error that tells of faults in a fleet file's text, from its beginning to its end."""
+    places = Places(text)
+    placed = sorted({(places.offset(fault.keys, of_key=fault.of_key), fault.problem) for fault in faults})
+    lines = []
+    for offset, problem in placed[:FAULTS_MOST]:
+        line, column = line_and_column(text, offset)
+        lines.append(f"{path}:{line}:{column}: {problem}")
+    return FleetError.of(lines, remedy=REMEDY, untold=max(0, len(placed) - FAULTS_MOST))

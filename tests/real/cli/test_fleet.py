@@ -80,11 +80,20 @@ def test_each_fault_is_a_line_with_its_place_and_exit_code_4(enmctl: Run, file: 
     assert [(fault["line"], fault["column"]) for fault in json.loads(as_json.stdout)["faults"]] == [(4, 11), (6, 1)]
 
 
+def test_more_faults_than_anybody_reads_are_counted(enmctl: Run, file: Path) -> None:
+    file.write_text(TEXT + "".join(f"x{number} = 1\n" for number in range(200)), "utf-8")
+    *told, last = enmctl("fleet", "check").stdout.splitlines()
+    assert (len(told), last) == (100, "and 100 more")
+    assert json.loads(enmctl("fleet", "check", "--json").stdout)["untold"] == 100
+
+
 def test_firmware_that_no_board_of_the_type_takes_is_a_fault_too(enmctl: Run, file: Path) -> None:
     (file.parent / "firmware.bin").write_bytes(b"<html>not found</html>")
     result = enmctl("fleet", "check")
     assert result.exit_code == ExitCode.FILE
     assert result.stdout.startswith("fleet.toml:3:12: ")
+    file.write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
+    assert enmctl("fleet", "check").stdout == result.stdout
 
 
 def test_a_file_that_is_no_firmware_by_its_name_is_told_in_the_words_of_the_fleet_file(enmctl: Run, file: Path) -> None:

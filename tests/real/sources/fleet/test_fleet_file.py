@@ -224,6 +224,15 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     assert len(raised.value.faults) == 3
 
 
+def test_of_ten_thousand_faults_the_first_hundred_are_told_and_the_number_of_the_others(tmp_path: Path) -> None:
+    devices = "".join(f'[devices.lamp-{n}]\nboard = "{n}"\nx = 1\n' for n in range(10_000))
+    with pytest.raises(FleetError, match=r":8:1: unknown key 'x'.* \(and 9999 more\)") as raised:
+        read(write(tmp_path, LAMPS + devices))
+    assert len(raised.value.faults) == 100
+    assert raised.value.untold == 9900
+    assert ":305:1: " in raised.value.faults[-1]
+
+
 def test_a_file_that_is_not_there_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(FleetError, match="enmctl fleet init"):
         read(tmp_path / "none.toml")
