@@ -12,8 +12,15 @@ from enmctl.sources.fleet.places import Keys
 
 T = TypeVar("T")
 
-KINDS: Final = {str: "text", bool: "true or false", int: "a whole number", float: "a number", list: "a list"}
-"""What a value is, in words; whatever else TOML has is a table or a time."""
+KINDS: Final = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+}
+"""What a value is, in words; whatever else TOML has is a date or a time."""
 
 SPAN: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
 """A span of time, like ``1h30m``."""
@@ -114,13 +121,13 @@ class Section:
         return taken
 
     def mapping(self, name: str) -> dict[str, str]:
-        """A table of text."""
+        """A table of text; its values are shown to nobody, for passwords are among them."""
         taken = {}
-        for key, value in (self._take(name, dict, "a table of text") or {}).items():
+        for key, value in (self._take(name, dict, "a table of text", shown=_kind) or {}).items():
             if isinstance(value, str):
                 taken[key] = value
             else:
-                self.fault_at((name, key), f"{_shown(value)} cannot be a value in {name}: it must be text, in quotes")
+                self.fault_at((name, key), f"{key} in {name} is {_kind(value)}: it must be text, in quotes")
         return taken
 
     def section(self, name: str, *, required: bool = False) -> Section | None:
@@ -162,7 +169,15 @@ class Section:
                 problem = f"unknown key {name!r}{meant}: allowed here are {', '.join(sorted(self._known))}"
                 self._faults.append(Fault((*self.keys, name), problem, of_key=True))
 
-    def _take(self, name: str, kind: Any, allowed: str, *, required: bool = False) -> Any:
+    def _take(
+        self,
+        name: str,
+        kind: Any,
+        allowed: str,
+        *,
+        required: bool = False,
+        shown: Callable[[Any], str] | None = None,
+    ) -> Any:
         self._known.add(name)
         if name not in self._values:
             if required:
@@ -171,7 +186,7 @@ class Section:
             return None
         value = self._values[name]
         if not _is(value, kind):
-            self.fault(name, f"{_shown(value)} cannot be {self._called(name)}: it must be {allowed}")
+            self.fault(name, f"{(shown or _shown)(value)} cannot be {self._called(name)}: it must be {allowed}")
             return None
         return value
 
@@ -190,4 +205,8 @@ def _shown(value: Any) -> str:
         return f"the text {value!r}"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value}" if isinstance(value, (int, float)) else KINDS.get(type(value), "a table")
+    return f"{value}" if isinstance(value, (int, float)) else _kind(value)
+
+
+def _kind(value: Any) -> str:
+    return KINDS.get(type(value), "a date or a time")

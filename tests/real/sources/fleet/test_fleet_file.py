@@ -112,7 +112,12 @@ FAULTS = {
     "out of range": ("[policy]\nat_once = 0\n" + LAMPS, "2:11", "it must be a whole number from 1"),
     "text for a list": ("[policy]\ncanaries = 'a'\n" + LAMPS, "2:12", "it must be a list of boards, or how many"),
     "a number in a list of text": ("[policy]\ncanaries = ['a', 2]\n" + LAMPS, "2:18", "2 cannot be in canaries"),
-    "a number in an environment": (LAMPS + "environment = { A = 1 }\n", "6:21", "it must be text, in quotes"),
+    "a number in an environment": (
+        LAMPS + "environment = { A = 1 }\n",
+        "6:21",
+        "A in environment is a whole number: it must be text, in quotes",
+    ),
+    "a date for a version": (LAMPS.replace('"1.0"', "2026-01-01"), "4:11", "a date or a time cannot be `version`"),
     "no span": ("[policy]\nwell_for = 'soon'\n" + LAMPS, "2:12", "'soon' is no span of time"),
     "no share": ("[policy]\nstop_after = '101%'\n" + LAMPS, "2:14", 'a number, or a share like "10%"'),
     "no zone": ("[policy]\ntimezone = 'Vienna'\n" + LAMPS, "2:12", "'Vienna' is no time zone here"),
@@ -215,6 +220,15 @@ def test_what_is_wrong_is_told_with_its_place_and_what_is_allowed(case: str, tmp
     assert any(fault.startswith(f"{path}:{place}: ") and words in fault for fault in raised.value.faults), (
         raised.value.faults
     )
+
+
+@pytest.mark.parametrize("name", ["config", "environment"])
+@pytest.mark.parametrize("value", ["{ A = 87654321 }", "{ A = 8765.4321 }", "'87654321'", "87654321", "['87654321']"])
+def test_what_may_be_a_password_is_not_told(name: str, value: str, tmp_path: Path) -> None:
+    for text in (LAMPS + f"{name} = {value}\n", LAMPS + f"[devices.a]\nboard = 'x'\n{name} = {value}\n"):
+        with pytest.raises(FleetError, match=name) as raised:
+            read(write(tmp_path, text))
+        assert "8765" not in str([*raised.value.faults, raised.value])
 
 
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
