@@ -23,6 +23,11 @@ NAME_ALLOWED: Final = "1 to 64 letters, digits, dots, _ and -"
 SHA256: Final = r"[0-9a-fA-F]{64}"
 SHA256_ALLOWED: Final = "the 64 hex digits that sha256sum prints"
 URL: Final = re.compile(r"https://[^\s/?#@]+/\S*")
+FIRMWARE_ALLOWED: Final = "a path or an https URL"
+SIGNATURE_ALLOWED: Final = "the path of a .minisig file"
+PLACE: Final = r"[^\x00-\x1f\x7f-\x9f]+"
+"""A path or a URL: without the control characters that no file's name should have, and one cannot."""
+
 BOARD: Final = r"[^\s/\\\x00-\x1f\x7f-\x9f]{1,63}"
 BOARD_ALLOWED: Final = "a board's own id, as enmctl scan shows it"
 APPLICATION_MOST: Final = (1 << 53) - 1
@@ -163,10 +168,10 @@ class Reader:
         return board_type
 
     def _firmware(self, section: Section, version: str | None) -> FirmwareEntry | None:
-        where = section.text("firmware", allowed="a path or an https URL", required=True)
+        where = section.text("firmware", PLACE, FIRMWARE_ALLOWED, required=True)
         sha256 = section.text("sha256", SHA256, SHA256_ALLOWED)
         key = self._public_key(section)
-        signature = section.text("signature", allowed="the path of a .minisig file")
+        signature = section.text("signature", PLACE, SIGNATURE_ALLOWED)
         if where is None:
             return None
         entry = FirmwareEntry(
@@ -213,7 +218,10 @@ class Reader:
         allowed = "an address as enmctl scan shows it, without a port"
         addresses = boards.list_of("addresses", str, allowed, lambda text: bool(re.fullmatch(BOARD, text)))
         numbers = boards.list_of(
-            "applications", int, "the number of an application that firmware names", lambda number: number >= 0
+            "applications",
+            int,
+            "the number of an application that firmware names",
+            lambda number: 0 <= number <= APPLICATION_MOST,
         )
         boards.end()
         if not names and not addresses and not numbers and not self.faults:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -117,6 +118,8 @@ def read_fleet(path: Path, board_types: Collection[str], *, most: int, seen: Sta
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FleetError.of([_syntax_fault(path, text, error)], remedy=REMEDY) from None
+    except ValueError as error:
+        raise FleetError.of([_number_fault(path, text, error)], remedy=REMEDY) from None
     except RecursionError:
         raise FleetError.of([f"{path}:1:1: it is nested too deeply"], remedy=REMEDY) from None
     reader = Reader(board_types)
@@ -165,6 +168,16 @@ def _syntax_fault(path: Path, text: str, error: tomllib.TOMLDecodeError) -> str:
     if line is None:
         line, column = map(str, line_and_column(text, len(text)))
     return f"{path}:{line}:{column}: this is no TOML: {match['problem'][:1].lower()}{match['problem'][1:]}"
+
+
+def _number_fault(path: Path, text: str, error: ValueError) -> str:
+    """What to say of a number that is too long for Python; ``tomllib`` lets that through without a place."""
+    longest = max(re.finditer(r"[0-9][0-9_]*", text), key=lambda match: len(match[0]), default=None)
+    line, column = (1, 1) if longest is None else line_and_column(text, longest.start())
+    digits = sys.get_int_max_str_digits()
+    if longest is None or len(longest[0]) <= digits:
+        return f"{path}: this is no TOML: {error}"
+    return f"{path}:{line}:{column}: so large a number cannot be read: it must have {digits} digits at most"
 
 
 def faulty(path: Path, text: str, faults: Iterable[Fault]) -> FleetError:

@@ -22,7 +22,13 @@ KINDS: Final = {
 }
 """What a value is, in words; whatever else TOML has is a date or a time."""
 
-SPAN: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+WHOLE_MOST: Final = (1 << 63) - 1
+"""The largest whole number that TOML 1.0 promises; Python does not even print some of those beyond."""
+
+TEXT_MOST: Final = 200
+"""Letters of a wrong text that are shown."""
+
+SPAN: Final = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
 """A span of time, like ``1h30m``."""
 
 SPAN_SECONDS: Final = (86_400, 3600, 60, 1)
@@ -73,7 +79,7 @@ class Section:
         """Text that matches a pattern as a whole; ``allowed`` says it in words."""
         value: str | None = self._take(name, str, allowed, required=required)
         if value is not None and not re.fullmatch(pattern, value):
-            self.fault(name, f"{value!r} cannot be {self._called(name)}: it must be {allowed}")
+            self.fault(name, f"{_quoted(value)} cannot be {self._called(name)}: it must be {allowed}")
             return None
         return value
 
@@ -82,7 +88,7 @@ class Section:
         allowed = f"a whole number from {least} to {most}"
         value: int | None = self._take(name, int, allowed)
         if value is not None and not least <= value <= most:
-            self.fault(name, f"{value} cannot be {self._called(name)}: it must be {allowed}")
+            self.fault(name, f"{_shown(value)} cannot be {self._called(name)}: it must be {allowed}")
             return None
         return value
 
@@ -103,9 +109,9 @@ class Section:
             if any(parts):
                 value = sum(int(part or 0) * unit for part, unit in zip(parts, SPAN_SECONDS, strict=True))
             else:
-                self.fault(name, f"{text!r} is no span of time: it must be {SPAN_ALLOWED}")
+                self.fault(name, f"{_quoted(text or '')} is no span of time: it must be {SPAN_ALLOWED}")
         if value is not None and not 0 <= value <= SPAN_MOST:
-            self.fault(name, f"{value} s cannot be {self._called(name)}: it must be from 0 to {SPAN_MOST} s")
+            self.fault(name, f"{_shown(value)} s cannot be {self._called(name)}: it must be from 0 to {SPAN_MOST} s")
             return 0.0
         return float(value or 0)
 
@@ -202,10 +208,16 @@ def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
 
 def _shown(value: Any) -> str:
     if isinstance(value, str):
-        return f"the text {value!r}"
+        return f"the text {_quoted(value)}"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int) and abs(value) > WHOLE_MOST:
+        return "so large a number"
     return f"{value}" if isinstance(value, (int, float)) else _kind(value)
+
+
+def _quoted(text: str) -> str:
+    return repr(text) if len(text) <= TEXT_MOST else f"{text[:TEXT_MOST]!r} and so on"
 
 
 def _kind(value: Any) -> str:
