@@ -9,7 +9,9 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 from enmctl.policy import Membership, Policy
 from enmctl.sources.fleet import identities
@@ -23,8 +25,11 @@ NAME_ALLOWED: Final = "1 to 64 letters, digits, dots, _ and -"
 SHA256: Final = r"[0-9a-fA-F]{64}"
 SHA256_ALLOWED: Final = "the 64 hex digits that sha256sum prints"
 URL: Final = re.compile(r"https://[^\s/?#@]+/\S*")
+NO_NAME: Final = "firmware.bin"
+"""What firmware is called whose URL names no file."""
+
 FIRMWARE_ALLOWED: Final = "a path or an https URL"
-SIGNATURE_ALLOWED: Final = "the path of a .minisig file"
+SIGNATURE_ALLOWED: Final = "the path of a .minisig file, or beside a firmware URL an https URL"
 PLACE: Final = r"[^\x00-\x1f\x7f-\x9f]+"
 """A path or a URL: without the control characters that no file's name should have, and one cannot."""
 
@@ -38,7 +43,10 @@ PROVISION_WAYS: Final = ("all", "listed")
 
 @dataclass(frozen=True, slots=True)
 class FirmwareEntry:
-    """Firmware as the file names it: ``where`` is a path or an https URL, ``keys`` the way to it in the file."""
+    """Firmware as the file names it: ``where`` is a path or an https URL, ``keys`` the way to it in the file.
+
+    ``signature`` is None where it lies beside the firmware, under the same name with ``.minisig`` after it.
+    """
 
     where: str
     keys: Keys
@@ -50,7 +58,22 @@ class FirmwareEntry:
     @property
     def is_url(self) -> bool:
         """Whether it is fetched from elsewhere."""
-        return "://" in self.where
+        return is_url(self.where)
+
+    @property
+    def name(self) -> str:
+        """What its file is called, without its folder."""
+        return PurePosixPath(unquote(urlsplit(self.where).path) if self.is_url else self.where).name or NO_NAME
+
+    @property
+    def has_signature_here(self) -> bool:
+        """Whether its signature is a file, and not fetched too."""
+        return not is_url(self.signature or self.where)
+
+
+def is_url(where: str) -> bool:
+    """Whether a place in a fleet file is elsewhere, and no path."""
+    return "://" in where
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +190,13 @@ class Reader:
             return None
         return board_type
 
-    def _firmware(self, section: Section, version: str | None) -> FirmwareEntry | None:
+    def _firmware(
+        self, section: Section, version: str | None, known_key: PublicKey | None = None
+    ) -> FirmwareEntry | None:
+        """Firmware; ``known_key`` is what it is signed by where it names no key of its own."""
         where = section.text("firmware", PLACE, FIRMWARE_ALLOWED, required=True)
         sha256 = section.text("sha256", SHA256, SHA256_ALLOWED)
-        key = self._public_key(section)
+        key = self._public_key(section) or known_key
         signature = section.text("signature", PLACE, SIGNATURE_ALLOWED)
         if where is None:
             return None
@@ -181,18 +207,18 @@ class Reader:
             section.fault("firmware", f"{where!r} cannot be fetched: it must be a path or an https URL")
         elif entry.is_url and "sha256" not in section:
             section.fault("firmware", f"{where} needs a sha256 beside it: {SHA256_ALLOWED}")
-        if signature is not None and "public_key" not in section:
+        if signature is not None and key is None and "public_key" not in section:
             section.fault("signature", "a signature needs a public_key beside it, by which it is checked")
+        elif signature is not None and is_url(signature) and not (entry.is_url and URL.fullmatch(signature)):
+            section.fault("signature", f"{signature!r} cannot be `signature`: it must be {SIGNATURE_ALLOWED}")
         return entry
 
     def _version(self, version: str, section: Section, current: FirmwareEntry | None) -> FirmwareEntry | None:
         if not re.fullmatch(NAME, version):
             section.fault_at((), f"{version!r} cannot be a version: it must be {NAME_ALLOWED}")
-        entry = self._firmware(section, version)
+        entry = self._firmware(section, version, None if current is None else current.public_key)
         section.end()
-        if entry is None or entry.public_key is not None or current is None:
-            return entry
-        return replace(entry, public_key=current.public_key)
+        return entry
 
     @staticmethod
     def _public_key(section: Section) -> PublicKey | None:

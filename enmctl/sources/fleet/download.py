@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -13,7 +13,7 @@ from enmctl.errors import FirmwareError, SourceAwayError, SourceGoneError
 from enmctl.settings import Settings
 from enmctl.sources.contract import Progressed
 from enmctl.sources.fleet.minisign import SIGNATURE_MOST, SUFFIX, verify
-from enmctl.sources.fleet.releases import Release
+from enmctl.sources.fleet.releases import Release, read_signature
 
 REDIRECTS_MOST = 5
 """So many redirects are followed; each must lead to https again."""
@@ -24,8 +24,8 @@ PLAIN = "identity"
 GONE = (httpx.codes.NOT_FOUND, httpx.codes.GONE)
 
 
-async def download(release: Release, settings: Settings, progressed: Progressed) -> tuple[str, bytes]:
-    """The name and the bytes of a release, checked.
+async def download(release: Release, folder: Path, settings: Settings, progressed: Progressed) -> tuple[str, bytes]:
+    """The name and the bytes of a release, checked; ``folder`` is what paths in the fleet file are relative to.
 
     Raises:
         SourceGoneError: nothing is there.
@@ -41,11 +41,21 @@ async def download(release: Release, settings: Settings, progressed: Progressed)
                 remedy="put its hash into the fleet file if the new content is meant",
                 reason="sha256",
             )
-        name = PurePosixPath(unquote(urlsplit(url).path)).name or "firmware.bin"
+        name = release.entry.name
         if release.entry.public_key is not None:
-            signature = await _fetched(client, url + SUFFIX, settings, SIGNATURE_MOST, lambda _done, _total: None)
-            verify(data, signature.decode("utf-8", "replace"), release.entry.public_key, name)
+            signature = await _signature(client, release, folder, settings)
+            verify(data, signature, release.entry.public_key, name)
     return name, data
+
+
+async def _signature(client: httpx.AsyncClient, release: Release, folder: Path, settings: Settings) -> str:
+    entry = release.entry
+    if entry.signature is not None and entry.has_signature_here:
+        return await asyncio.to_thread(read_signature, folder / entry.signature, entry.name)
+    firmware = urlsplit(entry.where)
+    url = entry.signature or firmware._replace(path=firmware.path + SUFFIX).geturl()
+    data = await _fetched(client, url, settings, SIGNATURE_MOST, lambda _done, _total: None)
+    return data.decode("utf-8", "replace")
 
 
 async def _fetched(client: httpx.AsyncClient, url: str, settings: Settings, most: int, progressed: Progressed) -> bytes:

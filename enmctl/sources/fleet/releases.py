@@ -74,8 +74,7 @@ class ReleaseReader:
 
     def _release(self, entry: FirmwareEntry) -> Release | None:
         if entry.is_url:
-            sha256 = entry.sha256 or ""
-            return Release(identities.commit(entry.version, sha256), sha256, entry, None)
+            return self._release_elsewhere(entry)
         path = self._folder / entry.where
         try:
             data = self._content(path)
@@ -92,9 +91,21 @@ class ReleaseReader:
         try:
             _check_signature(self._folder, entry, path, data)
         except FirmwareError as error:
-            self.faults.append(Fault(_beside(entry.keys, "public_key"), str(error)))
+            self.faults.append(Fault(_beside(entry.keys, "signature" if entry.signature else "public_key"), str(error)))
             return None
         return Release(identities.commit(entry.version, sha256), sha256, entry, path)
+
+    def _release_elsewhere(self, entry: FirmwareEntry) -> Release | None:
+        """One that is fetched when it is needed; its signature may be a file here, which has to be there now."""
+        if entry.public_key is not None and entry.signature is not None and entry.has_signature_here:
+            look_at(self._folder / entry.signature, self._seen)
+            try:
+                read_signature(self._folder / entry.signature, entry.name)
+            except FirmwareError as error:
+                self.faults.append(Fault(_beside(entry.keys, "signature"), str(error)))
+                return None
+        sha256 = entry.sha256 or ""
+        return Release(identities.commit(entry.version, sha256), sha256, entry, None)
 
     def _content(self, path: Path) -> bytes:
         look_at(path, self._seen)
@@ -112,7 +123,7 @@ class ReleaseReader:
 def _check_signature(folder: Path, entry: FirmwareEntry, path: Path, data: bytes) -> None:
     """Refuse firmware that is to be signed and is not. Raises FirmwareError."""
     if entry.public_key is not None:
-        signature = _read_signature(_signature_path(folder, entry, path), path.name)
+        signature = read_signature(_signature_path(folder, entry, path), path.name)
         verify(data, signature, entry.public_key, path.name)
 
 
@@ -121,7 +132,7 @@ def _signature_path(folder: Path, entry: FirmwareEntry, path: Path) -> Path:
     return folder / entry.signature if entry.signature else path.with_name(path.name + SUFFIX)
 
 
-def _read_signature(path: Path, name: str) -> str:
+def read_signature(path: Path, name: str) -> str:
     """The text of a signature file.
 
     Raises:

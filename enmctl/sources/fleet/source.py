@@ -157,7 +157,7 @@ class FleetSource:
             return
         from enmctl.sources.fleet.download import download  # httpx is slow to import, and most files need it not
 
-        name, data = await download(release, self._settings, progressed)
+        name, data = await download(release, self._path.parent, self._settings, progressed)
         await asyncio.to_thread(put, data, name, folder, most)
 
     async def report(self, uuid: str, report: Report) -> None:

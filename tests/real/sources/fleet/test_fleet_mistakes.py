@@ -11,6 +11,9 @@ from tests.real.sources.fleet.rig import LAMPS, read, write
 
 DIGITS = "1" * 5000
 HUGE = "0x" + "f" * 5000
+KEY = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"
+AWAY = LAMPS.replace("firmware.bin", "https://a.b/c.bin") + f'sha256 = "{"0" * 64}"\n'
+
 MISTAKES = {
     "a number of thousands of digits": (f"x = {DIGITS}\n", "1:5", "it must have 4300 digits at most"),
     "a number that cannot be printed": (LAMPS + f"id = {HUGE}\n", "6:6", "so large a number cannot be `id`"),
@@ -21,6 +24,26 @@ MISTAKES = {
     "an application beyond all numbers": (LAMPS.replace("511898", HUGE), "5:28", "so large a number cannot be in"),
     "a null character in a path": (LAMPS.replace("firmware.bin", "fw\\u0000.bin"), "3:12", "cannot be `firmware`"),
     "a line feed in a path": (LAMPS.replace("firmware.bin", "fw\\n.bin"), "3:12", "it must be a path or an https URL"),
+    "a signature elsewhere of a file": (
+        LAMPS + f'public_key = "{KEY}"\nsignature = "https://a.b/c.minisig"\n',
+        "7:13",
+        "it must be the path of a .minisig file",
+    ),
+    "a signature that is not fetched safely": (
+        AWAY + f'public_key = "{KEY}"\nsignature = "http://a.b/c.minisig"\n',
+        "8:13",
+        "beside a firmware URL an https URL",
+    ),
+    "a signature of firmware elsewhere that is not there": (
+        AWAY + f'public_key = "{KEY}"\nsignature = "c.minisig"\n',
+        "8:13",
+        "c.bin is refused: it is not signed, for c.minisig cannot be read",
+    ),
+    "a signature of a file that is not there": (
+        LAMPS + f'public_key = "{KEY}"\nsignature = "c.minisig"\n',
+        "7:13",
+        "for c.minisig cannot be read",
+    ),
     "a null character in a signature": (LAMPS + 'signature = "a\\u0000"\n', "6:13", "cannot be `signature`"),
 }
 

@@ -286,6 +286,48 @@ async def test_firmware_is_fetched_by_its_hash_or_not_at_all(
                 await handed_out(source, commit, tmp_path / "out")
 
 
+SIGNATURES: dict[str, tuple[str, str]] = {
+    "beside it": ("", "/f.bin.minisig?token=1"),
+    "elsewhere": ('signature = "ADDRESS/signatures/f"\n', "/signatures/f"),
+    "here": ('signature = "f.minisig"\n', "f.minisig"),
+}
+"""What the fleet file says of where a signature is, and where it is."""
+
+
+@pytest.mark.parametrize("case", SIGNATURES)
+@pytest.mark.parametrize("fits", [True, False])
+async def test_the_signature_of_fetched_firmware_is_looked_for_where_the_file_says(
+    case: str, *, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, place = SIGNATURES[case]
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+    secret = Ed25519PrivateKey.generate()
+    key = base64.b64encode(b"Ed12345678" + secret.public_key().public_bytes_raw()).decode()
+    signature = signed(FETCHED if fits else b"other", secret).encode()
+    (tmp_path / "f.minisig").write_bytes(signature)
+    answers: Answers = {"/f.bin?token=1": (200, {}, FETCHED), place: (200, {}, signature)}
+    async with serving(tmp_path, answers) as address:
+        text = LAMPS.replace("firmware.bin", f"{address}/f.bin?token=1") + line.replace("ADDRESS", address)
+        text += f'sha256 = "{hashlib.sha256(FETCHED).hexdigest()}"\npublic_key = "{key}"\n'
+        async with opened(write(tmp_path, text)) as source:
+            commit = await commit_of(source)
+            with nullcontext() if fits else pytest.raises(FirmwareError, match=r"f.bin is refused"):
+                assert await handed_out(source, commit, tmp_path / "out") == {"firmware.bin": FETCHED}
+
+
+async def test_a_version_is_checked_by_the_key_of_its_application(tmp_path: Path) -> None:
+    secret = Ed25519PrivateKey.generate()
+    key = base64.b64encode(b"Ed12345678" + secret.public_key().public_bytes_raw()).decode()
+    (tmp_path / "firmware.bin.minisig").write_text(signed(image("1.0"), secret))
+    text = LAMPS + f'public_key = "{key}"\nversions.old = {{ firmware = "firmware.bin", signature = "old.minisig" }}\n'
+    (tmp_path / "old.minisig").write_text(signed(image("1.1"), secret))
+    async with opened(write(tmp_path, text)) as source:
+        with pytest.raises(FleetError, match=r":7:57: firmware.bin is refused: the signature does not fit"):
+            await source.fetch()
+        (tmp_path / "old.minisig").write_text(signed(image("1.0"), secret))
+        assert await source.fetch() is not None
+
+
 async def test_a_server_that_nobody_vouches_for_is_not_trusted(tmp_path: Path) -> None:
     async with serving(tmp_path, {"/f.bin": (200, {}, FETCHED)}) as address:
         text = LAMPS.replace("firmware.bin", f"{address}/f.bin")
