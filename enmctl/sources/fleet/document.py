@@ -25,6 +25,7 @@ NAME_ALLOWED: Final = "1 to 64 letters, digits, dots, _ and -"
 SHA256: Final = r"[0-9a-fA-F]{64}"
 SHA256_ALLOWED: Final = "the 64 hex digits that sha256sum prints"
 URL: Final = re.compile(r"https://[^\s/?#@]+/\S*")
+POLICY_ALLOWED: Final = "a table like { canaries = 1 }"
 NO_NAME: Final = "firmware.bin"
 """What firmware is called whose URL names no file."""
 
@@ -129,7 +130,7 @@ class Reader:
     def read(self, values: Mapping[str, Any]) -> Document | None:
         """What the parsed file says, None where ``faults`` has something."""
         top = Section(values, (), self.faults)
-        policy_section = top.section("policy")
+        policy_section = top.section("policy", POLICY_ALLOWED)
         fleet_policy, at_once = Policy(), None
         if policy_section is not None:
             fleet_policy = read_policy(policy_section, Policy())
@@ -163,10 +164,12 @@ class Reader:
         firmware = self._firmware(section, section.text("version", NAME, NAME_ALLOWED))
         versions = {
             version: entry
-            for version, below in section.sections("versions", "a table for each version").items()
+            for version, below in section.sections(
+                "versions", 'a table for each version, like { firmware = "lamps-1.3.0.bin" }'
+            ).items()
             if (entry := self._version(version, below, firmware)) is not None
         }
-        policy_section = section.section("policy")
+        policy_section = section.section("policy", POLICY_ALLOWED)
         policy = fleet_policy if policy_section is None else read_policy(policy_section, fleet_policy)
         listed = frozenset(device.board for device in devices if device.application == name)
         members = self._members(section, listed)
@@ -234,7 +237,7 @@ class Reader:
 
     def _members(self, section: Section, listed: frozenset[str]) -> Membership:
         way = section.text("provision", "|".join(PROVISION_WAYS), 'one of "all" and "listed"') or "all"
-        boards = section.section("boards")
+        boards = section.section("boards", 'a table like { names = ["lamp-*"] }')
         if boards is None:
             if way == "all" and "boards" not in section:
                 problem = 'say which boards are its own, like boards = { names = ["lamp-*"] }, or provision = "listed"'

@@ -62,6 +62,7 @@ class Section:
         self.keys = keys
 
     def __contains__(self, name: str) -> bool:
+        self._known.add(name)
         return name in self._values
 
     def __iter__(self) -> Iterator[str]:
@@ -117,7 +118,7 @@ class Section:
 
     def list_of(self, name: str, kind: type[T], allowed: str, fits: Callable[[T], bool] = lambda _: True) -> list[T]:
         """A list of values of one kind."""
-        values = self._take(name, list, f"a list of {allowed}") or []
+        values = self._take(name, list, f"a list in which each is {allowed}") or []
         taken = []
         for place, value in enumerate(values):
             if _is(value, kind) and fits(value):
@@ -136,25 +137,25 @@ class Section:
                 self.fault_at((name, key), f"{key} in {name} is {_kind(value)}: it must be text, in quotes")
         return taken
 
-    def section(self, name: str, *, required: bool = False) -> Section | None:
+    def section(self, name: str, allowed: str) -> Section | None:
         """A table."""
-        value = self._take(name, dict, "a table", required=required)
+        value = self._take(name, dict, allowed)
         return None if value is None else Section(value, (*self.keys, name), self._faults)
 
-    def sections(self, name: str, allowed: str = "a table of tables") -> dict[str, Section]:
+    def sections(self, name: str, allowed: str) -> dict[str, Section]:
         """A table of tables."""
         taken = {}
         for key, value in (self._take(name, dict, allowed) or {}).items():
             if isinstance(value, dict):
                 taken[key] = Section(value, (*self.keys, name, key), self._faults)
             else:
-                self.fault_at((name, key), f"{_shown(value)} cannot be in {name}: it must be a table")
+                self.fault_at((name, key), f"{_shown(value)} cannot be in {name}: it must be {allowed}")
         return taken
 
     def section_list(self, name: str, allowed: str) -> list[Section]:
         """A list of tables."""
         taken = []
-        for place, value in enumerate(self._take(name, list, allowed) or []):
+        for place, value in enumerate(self._take(name, list, f"a list like [{allowed}]") or []):
             if isinstance(value, dict):
                 taken.append(Section(value, (*self.keys, name, place), self._faults))
             else:
@@ -192,7 +193,8 @@ class Section:
             return None
         value = self._values[name]
         if not _is(value, kind):
-            self.fault(name, f"{(shown or _shown)(value)} cannot be {self._called(name)}: it must be {allowed}")
+            quotes = ", in quotes" if kind is str and not isinstance(value, (list, dict)) else ""
+            self.fault(name, f"{(shown or _shown)(value)} cannot be {self._called(name)}: it must be {allowed}{quotes}")
             return None
         return value
 

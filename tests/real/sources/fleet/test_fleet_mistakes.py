@@ -44,6 +44,34 @@ MISTAKES = {
         "7:13",
         "for c.minisig cannot be read",
     ),
+    "a misspelt key of the policy": (
+        f"[policy]\ncanarys = 1\n{LAMPS}",
+        "2:1",
+        "'canarys', canaries perhaps: allowed here are at_once, canaries, rollback, stop_after, timezone, tries, well_for",
+    ),
+    "a version without quotes": (LAMPS.replace('"1.0"', "1.0"), "4:11", "letters, digits, dots, _ and -, in quotes"),
+    "a list of boards": (
+        LAMPS.replace("{ applications = [511898] }", '["lamp-*"]'),
+        "5:10",
+        'it must be a table like { names = ["lamp-*"] }',
+    ),
+    "a pattern for a list": (
+        LAMPS.replace("{ applications = [511898] }", '{ names = "lamp-*" }'),
+        "5:20",
+        'it must be a list in which each is a pattern like "lamp-*"',
+    ),
+    "an application without a name": (
+        LAMPS.replace(".lamps", ""),
+        "2:9",
+        "cannot be in applications: it must be a table for each application, like [applications.lamps]",
+    ),
+    "a version that is a path": (LAMPS + 'versions.old = "a.bin"\n', "6:16", "like { firmware ="),
+    "a policy that is a number": (LAMPS + "policy = 1\n", "6:10", "a table like { canaries = 1 }"),
+    "a window that is a table": (
+        f"[policy]\nwindows = {{ from = '22:00', to = '05:00' }}\n{LAMPS}",
+        "2:11",
+        "it must be a list like [{ days = ",
+    ),
     "a null character in a signature": (LAMPS + 'signature = "a\\u0000"\n', "6:13", "cannot be `signature`"),
 }
 
