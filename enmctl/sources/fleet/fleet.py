@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 import tomllib
@@ -29,6 +30,19 @@ SYNTAX_PLACE: Final = re.compile(
     r"(?s)(?P<problem>.*?) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)"
 )
 """How ``tomllib`` ends a message up to Python 3.13; later ones keep to it."""
+
+TABLE_NAME: Final = re.compile(r"\('[^()]*'(?:, '[^()]*')*,?\)")
+"""How ``tomllib`` writes a table's name."""
+
+BACKSLASH: Final = "in double quotes a backslash is written twice, in single ones it stands for itself"
+SYNTAX_HINTS: Final = {
+    "Invalid value": "text stands in quotes",
+    "Cannot overwrite a value": "the same key stands further up",
+    "Cannot declare": "it stands further up, or is made of a value there; put together what belongs together",
+    "Invalid hex value": BACKSLASH,
+    "Unescaped": BACKSLASH,
+}
+"""What people mostly did where ``tomllib`` says so."""
 
 REMEDY: Final = "put it right; enmctl fleet check tells when it is"
 
@@ -167,7 +181,9 @@ def _syntax_fault(path: Path, text: str, error: tomllib.TOMLDecodeError) -> str:
     line, column = match["line"], match["column"]
     if line is None:
         line, column = map(str, line_and_column(text, len(text)))
-    return f"{path}:{line}:{column}: this is no TOML: {match['problem'][:1].lower()}{match['problem'][1:]}"
+    problem = TABLE_NAME.sub(lambda keys: f"[{'.'.join(ast.literal_eval(keys[0]))}]", match["problem"])
+    hint = next((hint for words, hint in SYNTAX_HINTS.items() if problem.startswith(words)), "")
+    return f"{path}:{line}:{column}: this is no TOML: {problem[:1].lower()}{problem[1:]}{hint and ': '}{hint}"
 
 
 def _number_fault(path: Path, text: str, error: ValueError) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +39,9 @@ class Release:
     entry: FirmwareEntry
     path: Path | None
 
+
+UNREPLACED: Final = re.compile(r"~|.*/~|.*\$")
+"""A path as a shell would replace something in it."""
 
 Releases = Mapping[tuple[int, str], Release]
 """Releases by application and commit."""
@@ -113,7 +120,7 @@ class ReleaseReader:
             try:
                 self._read[path] = read_whole(path, self._most)
             except FirmwareError as error:
-                self._read[path] = error.message
+                self._read[path] = str(error)
         content = self._read[path]
         if isinstance(content, str):
             raise FirmwareError(content)
@@ -139,8 +146,7 @@ def read_signature(path: Path, name: str) -> str:
         FirmwareError: there is none: the firmware is not signed.
     """
     try:
-        with path.open("rb") as file:
-            return file.read(SIGNATURE_MOST).decode("utf-8", "replace")
+        return _beginning(path, SIGNATURE_MOST).decode("utf-8", "replace")
     except OSError as error:
         raise FirmwareError(
             f"{name} is refused: it is not signed, for {path.name} cannot be read ({error.strerror})",
@@ -156,15 +162,28 @@ def read_whole(path: Path, most: int) -> bytes:
         FirmwareError: it is not there, is none, or is larger than ``most``.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
+        data = _beginning(path, most + 1)
     except OSError as error:
-        raise FirmwareError(f"the firmware file {path} cannot be read: {error.strerror}", reason="no-file") from error
+        remedy = "~ and $ stand for themselves in a fleet file" if UNREPLACED.match(str(path)) else ""
+        message = f"the firmware file {path} cannot be read: {error.strerror}"
+        raise FirmwareError(message, remedy=remedy, reason="no-file") from error
     if not data:
         raise FirmwareError(f"the firmware file {path} is empty", reason="empty")
     if len(data) > most:
         raise FirmwareError(f"the firmware file {path} is larger than {most} bytes (ENM_ASSET_MAX_SIZE)", reason="size")
     return data
+
+
+def _beginning(path: Path, most: int) -> bytes:
+    """The first bytes of a file; what is none, like a pipe on which nobody writes, is not waited for."""
+
+    def at_once(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+    with open(path, "rb", opener=at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "It is no regular file")
+        return file.read(most)
 
 
 def hand_out(release: Release, folder: Path, to: Path, most: int) -> None:

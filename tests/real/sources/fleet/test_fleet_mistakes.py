@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,7 +49,7 @@ MISTAKES = {
     "a misspelt key of the policy": (
         f"[policy]\ncanarys = 1\n{LAMPS}",
         "2:1",
-        "'canarys', canaries perhaps: allowed here are at_once, canaries, rollback, stop_after, timezone, tries, well_for",
+        "canaries perhaps: allowed here are at_once, canaries, rollback, stop_after, timezone, tries, well_for, windows",
     ),
     "a version without quotes": (LAMPS.replace('"1.0"', "1.0"), "4:11", "letters, digits, dots, _ and -, in quotes"),
     "a list of boards": (
@@ -72,6 +74,14 @@ MISTAKES = {
         "2:11",
         "it must be a list like [{ days = ",
     ),
+    "the same table twice": (LAMPS + LAMPS, "6:20", "cannot declare [applications.lamps] twice: it stands further up"),
+    "the same key twice": (LAMPS + "version = '2'\n# end\n", "6:14", "cannot overwrite a value: the same key stands"),
+    "text without quotes": (LAMPS.replace('"esp8266"', "esp8266"), "2:9", "invalid value: text stands in quotes"),
+    "a path of Windows": (LAMPS.replace("firmware.bin", r"C:\Users\a.bin"), "3:17", "a backslash is written twice"),
+    "the home folder": (LAMPS.replace("firmware.bin", "~/a.bin"), "3:12", "directory: ~ and $ stand for themselves"),
+    "a variable in a path": (LAMPS.replace("firmware.bin", "$HOME/a.bin"), "3:12", "~ and $ stand for themselves"),
+    "a folder for a file": (LAMPS.replace("firmware.bin", "."), "3:12", "cannot be read: Is a directory"),
+    "a device for a file": (LAMPS.replace("firmware.bin", "/dev/zero"), "3:12", "It is no regular file"),
     "a null character in a signature": (LAMPS + 'signature = "a\\u0000"\n', "6:13", "cannot be `signature`"),
 }
 
@@ -86,3 +96,12 @@ def test_a_mistake_is_told_with_its_place_and_never_a_bug(case: str, tmp_path: P
         raised.value.faults
     )
     assert all(len(fault) < 1000 for fault in raised.value.faults)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes have no names there")
+@pytest.mark.parametrize("lines", ["", f'public_key = "{KEY}"\nsignature = "pipe"\n'])
+def test_a_pipe_is_not_waited_for(lines: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    text = LAMPS + lines if lines else LAMPS.replace("firmware.bin", "pipe")
+    with pytest.raises(FleetError, match=r"pipe cannot be read.*It is no regular file"):
+        read(write(tmp_path, text))
