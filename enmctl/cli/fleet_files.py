@@ -16,6 +16,7 @@ from enmctl.cli.shell import Call
 from enmctl.errors import ExitCode, FirmwareError, FleetError, OfflineError, OutputError
 from enmctl.gateway.lookout import Bench, look_around, with_bluetooth
 from enmctl.models import DiscoveredBoard, Radio
+from enmctl.sources.fleet.document import told
 from enmctl.sources.fleet.fleet import Fleet, faulty, read_fleet, text_of
 from enmctl.sources.fleet.releases import Release, hand_out
 from enmctl.sources.fleet.sections import Fault
@@ -138,7 +139,7 @@ def _in_a_file(error: FirmwareError, release: Release, board_type: str) -> Firmw
 
 def _read_by_driver(fleet: Fleet, release: Release, driver: Any, config: Mapping[str, str], settings: Any) -> str:
     if release.path is None:
-        return f"fetched from {release.entry.where} when it is needed"
+        return f"fetched from {told(release.entry.where)} when it is needed"
     with tempfile.TemporaryDirectory(prefix="enmctl-check-") as folder:
         hand_out(release, fleet.path.parent, Path(folder), settings.asset_max_size)
         described: str = driver.read_firmware(Path(folder), config).describe

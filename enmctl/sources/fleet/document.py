@@ -24,13 +24,16 @@ NAME: Final = r"(?!\.)[A-Za-z0-9._-]{1,64}"
 NAME_ALLOWED: Final = "1 to 64 letters, digits, dots, _ and -"
 SHA256: Final = r"[0-9a-fA-F]{64}"
 SHA256_ALLOWED: Final = "the 64 hex digits that sha256sum prints"
-URL: Final = re.compile(r"https://[^\s/?#@]+/\S*")
+URL: Final = re.compile(r"https://[^\s/?#@]+/\S*", re.IGNORECASE)
+SECRET: Final = re.compile(r"(?<=://)[^/?#]*(?=@)|(?<=\?).*", re.DOTALL)
+"""What of a URL is told to nobody: a user with a password, and the query, which may be a token."""
+
 POLICY_ALLOWED: Final = "a table like { canaries = 1 }"
 NO_NAME: Final = "firmware.bin"
 """What firmware is called whose URL names no file."""
 
-FIRMWARE_ALLOWED: Final = "a path or an https URL"
-SIGNATURE_ALLOWED: Final = "the path of a .minisig file, or beside a firmware URL an https URL"
+FIRMWARE_ALLOWED: Final = "a path, or the https URL of a file, without user and password"
+SIGNATURE_ALLOWED: Final = "the path of a .minisig file, or beside a firmware URL an https URL too"
 PLACE: Final = r"[^\x00-\x1f\x7f-\x9f]+"
 """A path or a URL: without the control characters that no file's name should have, and one cannot."""
 
@@ -75,6 +78,11 @@ class FirmwareEntry:
 def is_url(where: str) -> bool:
     """Whether a place in a fleet file is elsewhere, and no path."""
     return "://" in where
+
+
+def told(where: str) -> str:
+    """A place as it may be told: a URL without what may be secret in it."""
+    return SECRET.sub("***", where) if is_url(where) else where
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +215,13 @@ class Reader:
             where, (*section.keys, "firmware"), version, sha256.lower() if sha256 else None, key, signature
         )
         if entry.is_url and not URL.fullmatch(where):
-            section.fault("firmware", f"{where!r} cannot be fetched: it must be a path or an https URL")
+            section.fault("firmware", f"{told(where)!r} cannot be fetched: it must be {FIRMWARE_ALLOWED}")
         elif entry.is_url and "sha256" not in section:
-            section.fault("firmware", f"{where} needs a sha256 beside it: {SHA256_ALLOWED}")
+            section.fault("firmware", f"{told(where)} needs a sha256 beside it: {SHA256_ALLOWED}")
         if signature is not None and key is None and "public_key" not in section:
             section.fault("signature", "a signature needs a public_key beside it, by which it is checked")
         elif signature is not None and is_url(signature) and not (entry.is_url and URL.fullmatch(signature)):
-            section.fault("signature", f"{signature!r} cannot be `signature`: it must be {SIGNATURE_ALLOWED}")
+            section.fault("signature", f"{told(signature)!r} cannot be `signature`: it must be {SIGNATURE_ALLOWED}")
         return entry
 
     def _version(self, version: str, section: Section, current: FirmwareEntry | None) -> FirmwareEntry | None:

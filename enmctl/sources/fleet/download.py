@@ -12,6 +12,7 @@ import httpx
 from enmctl.errors import FirmwareError, SourceAwayError, SourceGoneError
 from enmctl.settings import Settings
 from enmctl.sources.contract import Progressed
+from enmctl.sources.fleet.document import told
 from enmctl.sources.fleet.minisign import SIGNATURE_MOST, SUFFIX, verify
 from enmctl.sources.fleet.releases import Release, read_signature
 
@@ -37,7 +38,7 @@ async def download(release: Release, folder: Path, settings: Settings, progresse
         data = await _fetched(client, url, settings, settings.asset_max_size, progressed)
         if hashlib.sha256(data).hexdigest() != release.sha256:
             raise FirmwareError(
-                f"{url} has another SHA-256 than the fleet file says",
+                f"{told(url)} has another SHA-256 than the fleet file says",
                 remedy="put its hash into the fleet file if the new content is meant",
                 reason="sha256",
             )
@@ -69,31 +70,31 @@ async def _fetched(client: httpx.AsyncClient, url: str, settings: Settings, most
                         continue
                     return await _body(response, url, settings, most, progressed)
     except TimeoutError:
-        raise SourceAwayError(f"{url} came too slowly, or stalled", remedy="it is fetched again later") from None
+        raise SourceAwayError(f"{told(url)} came too slowly, or stalled", remedy="it is fetched again later") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         why = str(error) or type(error).__name__
-        raise SourceAwayError(f"{url} cannot be fetched: {why}", remedy="it is fetched again later") from error
-    raise SourceAwayError(f"{url} redirects for ever", remedy="name the file itself in the fleet file")
+        raise SourceAwayError(f"{told(url)} cannot be fetched: {why}", remedy="it is fetched again later") from error
+    raise SourceAwayError(f"{told(url)} redirects for ever", remedy="name the file itself in the fleet file")
 
 
 def _next_place(url: str, response: httpx.Response) -> str:
     following = response.next_request
     if following is None or following.url.scheme != "https":
         raise FirmwareError(
-            f"{url} redirects to a place that is not https", remedy="name the file itself", reason="redirect"
+            f"{told(url)} redirects to a place that is not https", remedy="name the file itself", reason="redirect"
         )
     return str(following.url)
 
 
 async def _body(response: httpx.Response, url: str, settings: Settings, most: int, progressed: Progressed) -> bytes:
     if response.status_code in GONE:
-        raise SourceGoneError(f"nothing is at {url} ({response.status_code})", remedy="put the file there")
+        raise SourceGoneError(f"nothing is at {told(url)} ({response.status_code})", remedy="put the file there")
     if response.status_code != httpx.codes.OK:
-        raise SourceAwayError(f"{url} answers {response.status_code}", remedy="it is fetched again later")
+        raise SourceAwayError(f"{told(url)} answers {response.status_code}", remedy="it is fetched again later")
     encoding = response.headers.get("content-encoding", PLAIN)
     if encoding.lower() != PLAIN:
         raise SourceAwayError(
-            f"{url} comes compressed ({encoding}), which was not asked for",
+            f"{told(url)} comes compressed ({encoding}), which was not asked for",
             remedy="have the server send the file as it is; it is fetched again later",
         )
     length = response.headers.get("content-length", "")
@@ -107,5 +108,7 @@ async def _body(response: httpx.Response, url: str, settings: Settings, most: in
             return bytes(taken)
         taken += piece
         if len(taken) > most:
-            raise FirmwareError(f"{url} is larger than {most} bytes", remedy="see ENM_ASSET_MAX_SIZE", reason="too-big")
+            raise FirmwareError(
+                f"{told(url)} is larger than {most} bytes", remedy="see ENM_ASSET_MAX_SIZE", reason="too-big"
+            )
         progressed(len(taken), total)

@@ -163,7 +163,11 @@ FAULTS = {
     "changed firmware": (LAMPS + f'sha256 = "{"0" * 64}"\n', "6:10", "has the SHA-256"),
     "no hash": (LAMPS + 'sha256 = "abc"\n', "6:10", "the 64 hex digits that sha256sum prints"),
     "a URL without a hash": (LAMPS.replace("firmware.bin", "https://a.b/c"), "3:12", "needs a sha256"),
-    "no https": (LAMPS.replace("firmware.bin", "http://a.b/c"), "3:12", "it must be a path or an https URL"),
+    "no https": (
+        LAMPS.replace("firmware.bin", "http://a.b/c"),
+        "3:12",
+        "it must be a path, or the https URL of a file",
+    ),
     "no key": (LAMPS + 'public_key = "RWQ"\n', "6:14", "'RWQ' is no public key"),
     "not signed": (
         LAMPS + 'public_key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"\n',

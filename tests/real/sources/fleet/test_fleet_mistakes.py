@@ -25,7 +25,11 @@ MISTAKES = {
     "a span of thousands of digits": (f"[policy]\nwell_for = '{DIGITS}d'\n{LAMPS}", "2:12", "is no span of time"),
     "an application beyond all numbers": (LAMPS.replace("511898", HUGE), "5:28", "so large a number cannot be in"),
     "a null character in a path": (LAMPS.replace("firmware.bin", "fw\\u0000.bin"), "3:12", "cannot be `firmware`"),
-    "a line feed in a path": (LAMPS.replace("firmware.bin", "fw\\n.bin"), "3:12", "it must be a path or an https URL"),
+    "a line feed in a path": (
+        LAMPS.replace("firmware.bin", "fw\\n.bin"),
+        "3:12",
+        "it must be a path, or the https URL of a file",
+    ),
     "a signature elsewhere of a file": (
         LAMPS + f'public_key = "{KEY}"\nsignature = "https://a.b/c.minisig"\n',
         "7:13",
@@ -49,7 +53,7 @@ MISTAKES = {
     "a misspelt key of the policy": (
         f"[policy]\ncanarys = 1\n{LAMPS}",
         "2:1",
-        "canaries perhaps: allowed here are at_once, canaries, rollback, stop_after, timezone, tries, well_for, windows",
+        "allowed here are at_once, canaries, rollback, stop_after, timezone, tries, well_for, windows",
     ),
     "a version without quotes": (LAMPS.replace('"1.0"', "1.0"), "4:11", "letters, digits, dots, _ and -, in quotes"),
     "a list of boards": (
@@ -82,6 +86,17 @@ MISTAKES = {
     "a variable in a path": (LAMPS.replace("firmware.bin", "$HOME/a.bin"), "3:12", "~ and $ stand for themselves"),
     "a folder for a file": (LAMPS.replace("firmware.bin", "."), "3:12", "cannot be read: Is a directory"),
     "a device for a file": (LAMPS.replace("firmware.bin", "/dev/zero"), "3:12", "It is no regular file"),
+    "a URL of no file": (LAMPS.replace("firmware.bin", "https://a.b"), "3:12", "'https://a.b' cannot be fetched"),
+    "a password in a URL": (
+        LAMPS.replace("firmware.bin", "https://me:s3cret@a.b/c?s3cret"),
+        "3:12",
+        "'https://***@a.b/c?***' cannot be fetched: it must be a path, or the https URL of a file, without user",
+    ),
+    "a token in a URL": (
+        LAMPS.replace("firmware.bin", "https://a.b/c?s3cret"),
+        "3:12",
+        "https://a.b/c?*** needs a sha256",
+    ),
     "a null character in a signature": (LAMPS + 'signature = "a\\u0000"\n', "6:13", "cannot be `signature`"),
 }
 
@@ -95,7 +110,11 @@ def test_a_mistake_is_told_with_its_place_and_never_a_bug(case: str, tmp_path: P
     assert any(fault.startswith(f"{path}:{place}: ") and words in fault for fault in raised.value.faults), (
         raised.value.faults
     )
-    assert all(len(fault) < 1000 for fault in raised.value.faults)
+    assert all(len(fault) < 1000 and "s3cret" not in fault for fault in raised.value.faults)
+
+
+def test_a_url_may_be_written_in_capitals(tmp_path: Path) -> None:
+    assert read(write(tmp_path, AWAY.replace("https", "HTTPS"))).releases["lamps"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes have no names there")

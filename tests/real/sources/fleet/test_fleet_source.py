@@ -255,6 +255,11 @@ async def test_without_cryptography_what_should_be_signed_is_refused(
 FETCHED = image("2.0")
 FETCHES: dict[str, tuple[Answers, type[EnmError] | None, str]] = {
     "whole": ({"/f.bin": (200, {"Content-Length": str(len(FETCHED))}, FETCHED)}, None, ""),
+    "moved to what is not there": (
+        {"/f.bin": (302, {"Location": "/g.bin?s3cret"}, b"")},
+        SourceGoneError,
+        "nothing is at",
+    ),
     "moved": ({"/f.bin": (302, {"Location": "/g.bin"}, b""), "/g.bin": (200, {}, FETCHED)}, None, ""),
     "changed": ({"/f.bin": (200, {}, FETCHED + b"x")}, FirmwareError, "another SHA-256"),
     "cut off": ({"/f.bin": (200, {"Content-Length": "99999"}, FETCHED)}, SourceAwayError, "cannot be fetched"),
@@ -282,8 +287,9 @@ async def test_firmware_is_fetched_by_its_hash_or_not_at_all(
             if error is None:
                 assert await handed_out(source, commit, tmp_path / "out") == {"firmware.bin": FETCHED}
                 return
-            with pytest.raises(error, match=words):
+            with pytest.raises(error, match=words) as raised:
                 await handed_out(source, commit, tmp_path / "out")
+            assert "s3cret" not in str(raised.value)
 
 
 SIGNATURES: dict[str, tuple[str, str]] = {
