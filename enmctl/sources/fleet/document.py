@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from ipaddress import ip_address
 from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -18,7 +19,7 @@ from enmctl.sources.fleet import identities
 from enmctl.sources.fleet.minisign import PublicKey
 from enmctl.sources.fleet.places import Keys
 from enmctl.sources.fleet.policies import read_policy
-from enmctl.sources.fleet.sections import Fault, Section
+from enmctl.sources.fleet.sections import Fault, Section, quoted
 
 NAME: Final = r"(?!\.)[A-Za-z0-9._-]{1,64}"
 NAME_ALLOWED: Final = "1 to 64 letters, digits, dots, _ and -"
@@ -41,6 +42,11 @@ BOARD: Final = r"[^\s/\\\x00-\x1f\x7f-\x9f]{1,63}"
 BOARD_ALLOWED: Final = "a board's own id, as enmctl scan shows it"
 APPLICATION_MOST: Final = (1 << 53) - 1
 """The largest whole number that every JSON reader takes as it is."""
+
+DEVICE: Final = r"(?! )[^\x00-\x1f\x7f-\x9f]{1,64}(?<! )"
+DEVICE_ALLOWED: Final = "1 to 64 letters, digits or signs"
+BLUETOOTH: Final = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""A Bluetooth address, or what macOS tells in its place."""
 
 PROVISION_WAYS: Final = ("all", "listed")
 
@@ -167,7 +173,7 @@ class Reader:
         self, name: str, section: Section, devices: Collection[FleetDevice], fleet_policy: Policy
     ) -> FleetApplication | None:
         if not re.fullmatch(NAME, name):
-            section.fault_at((), f"{name!r} cannot be the name of an application: it must be {NAME_ALLOWED}")
+            section.fault_at((), f"{quoted(name)} cannot be the name of an application: it must be {NAME_ALLOWED}")
         board_type = self._board_type(section)
         firmware = self._firmware(section, section.text("version", NAME, NAME_ALLOWED))
         versions = {
@@ -226,7 +232,7 @@ class Reader:
 
     def _version(self, version: str, section: Section, current: FirmwareEntry | None) -> FirmwareEntry | None:
         if not re.fullmatch(NAME, version):
-            section.fault_at((), f"{version!r} cannot be a version: it must be {NAME_ALLOWED}")
+            section.fault_at((), f"{quoted(version)} cannot be a version: it must be {NAME_ALLOWED}")
         entry = self._firmware(section, version, None if current is None else current.public_key)
         section.end()
         return entry
@@ -252,8 +258,8 @@ class Reader:
                 section.fault("boards", f"[{'.'.join(map(str, section.keys))}] has no boards: {problem}")
             return Membership(listed=listed, is_open=False)
         names = boards.list_of("names", str, 'a pattern like "lamp-*"', bool)
-        allowed = "an address as enmctl scan shows it, without a port"
-        addresses = boards.list_of("addresses", str, allowed, lambda text: bool(re.fullmatch(BOARD, text)))
+        allowed = "an IP or Bluetooth address, as enmctl scan shows it, without a port"
+        addresses = boards.list_of("addresses", str, allowed, _is_address)
         numbers = boards.list_of(
             "applications",
             int,
@@ -268,6 +274,8 @@ class Reader:
         )
 
     def _device(self, name: str, section: Section, applications: list[str]) -> FleetDevice | None:
+        if not re.fullmatch(DEVICE, name):
+            section.fault_at((), f"{quoted(name)} cannot be the name of a device: it must be {DEVICE_ALLOWED}")
         board = section.text("board", BOARD, BOARD_ALLOWED, required=True)
         application = section.text("application", allowed="the name of an application in this file")
         if application is None and "application" not in section and len(applications) == 1:
@@ -316,6 +324,16 @@ class Reader:
                         keys = ("applications", application.name, "boards", part)
                         self.faults.append(Fault(keys, problem))
             earlier.append(application)
+
+
+def _is_address(text: str) -> bool:
+    if BLUETOOTH.fullmatch(text):
+        return True
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _both_claim(first: Membership, second: Membership) -> list[tuple[str, str]]:

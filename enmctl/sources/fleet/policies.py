@@ -13,7 +13,7 @@ BEGINS: Final = (CLOCK, 'a time of day like "22:00", from "00:00" to "23:59"')
 ENDS: Final = (f"{CLOCK}|24:00", 'a time of day like "05:00", from "00:00" to "24:00"')
 """When a window may begin and end: as a pattern, and in words."""
 
-SHARE: Final = re.compile(r"(\d{1,3})\s*%", re.ASCII)
+SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)\s*%", re.ASCII)
 BOARDS_MOST: Final = 100_000
 
 
@@ -63,10 +63,11 @@ def _stop(section: Section, known: Policy) -> tuple[int | None, float | None]:
     if not isinstance(value, str):
         return section.whole("stop_after", 1, BOARDS_MOST), None
     match = SHARE.fullmatch(value)
-    if match is None or not 0 < int(match[1]) <= 100:  # noqa: PLR2004 - per cent
-        section.fault("stop_after", f'{value!r} cannot be `stop_after`: it must be a number, or a share like "10%"')
+    if match is None or not 0 < float(match[1]) <= 100:  # noqa: PLR2004 - per cent
+        allowed = 'a number without quotes, or a share above 0 like "10%"'
+        section.fault("stop_after", f"{value!r} cannot be `stop_after`: it must be {allowed}")
         return None, None
-    return None, int(match[1]) / 100
+    return None, float(match[1]) / 100
 
 
 def _windows(section: Section) -> tuple[Window, ...]:

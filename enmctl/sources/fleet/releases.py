@@ -75,8 +75,12 @@ class ReleaseReader:
                 release = self._release(entry)
                 if release is not None:
                     mine[version] = release
-            if None in mine and application.firmware.version is not None:
-                mine.setdefault(application.firmware.version, mine[None])
+            own = application.firmware.version
+            if None in mine and own is not None and mine.setdefault(own, mine[None]).commit != mine[None].commit:
+                problem = (
+                    f"{own} is {name}'s own version, with other firmware: leave it out here, or name the same file"
+                )
+                self.faults.append(Fault(application.versions[own].keys, problem))
         return found
 
     def _release(self, entry: FirmwareEntry) -> Release | None:

@@ -28,6 +28,9 @@ WHOLE_MOST: Final = (1 << 63) - 1
 TEXT_MOST: Final = 200
 """Letters of a wrong text that are shown."""
 
+VARIABLE: Final = re.compile(r"[^\s=\x00-\x1f\x7f-\x9f]{1,255}")
+VARIABLE_ALLOWED: Final = "a word without spaces and without ="
+
 SPAN: Final = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
 """A span of time, like ``1h30m``."""
 
@@ -80,7 +83,7 @@ class Section:
         """Text that matches a pattern as a whole; ``allowed`` says it in words."""
         value: str | None = self._take(name, str, allowed, required=required)
         if value is not None and not re.fullmatch(pattern, value):
-            self.fault(name, f"{_quoted(value)} cannot be {self._called(name)}: it must be {allowed}")
+            self.fault(name, f"{quoted(value)} cannot be {self._called(name)}: it must be {allowed}")
             return None
         return value
 
@@ -110,7 +113,7 @@ class Section:
             if any(parts):
                 value = sum(int(part or 0) * unit for part, unit in zip(parts, SPAN_SECONDS, strict=True))
             else:
-                self.fault(name, f"{_quoted(text or '')} is no span of time: it must be {SPAN_ALLOWED}")
+                self.fault(name, f"{quoted(text or '')} is no span of time: it must be {SPAN_ALLOWED}")
         if value is not None and not 0 <= value <= SPAN_MOST:
             self.fault(name, f"{_shown(value)} s cannot be {self._called(name)}: it must be from 0 to {SPAN_MOST} s")
             return 0.0
@@ -131,7 +134,10 @@ class Section:
         """A table of text; its values are shown to nobody, for passwords are among them."""
         taken = {}
         for key, value in (self._take(name, dict, "a table of text", shown=_kind) or {}).items():
-            if isinstance(value, str):
+            if not VARIABLE.fullmatch(key):
+                problem = f"{quoted(key)} cannot be a name in {name}: it must be {VARIABLE_ALLOWED}"
+                self._faults.append(Fault((*self.keys, name, key), problem, of_key=True))
+            elif isinstance(value, str):
                 taken[key] = value
             else:
                 self.fault_at((name, key), f"{key} in {name} is {_kind(value)}: it must be text, in quotes")
@@ -173,7 +179,7 @@ class Section:
             if name not in self._known:
                 near = difflib.get_close_matches(name, self._known, n=1)
                 meant = f", {near[0]} perhaps" if near else ""
-                problem = f"unknown key {name!r}{meant}: allowed here are {', '.join(sorted(self._known))}"
+                problem = f"unknown key {quoted(name)}{meant}: allowed here are {', '.join(sorted(self._known))}"
                 self._faults.append(Fault((*self.keys, name), problem, of_key=True))
 
     def _take(
@@ -210,7 +216,7 @@ def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
 
 def _shown(value: Any) -> str:
     if isinstance(value, str):
-        return f"the text {_quoted(value)}"
+        return f"the text {quoted(value)}"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int) and abs(value) > WHOLE_MOST:
@@ -218,7 +224,8 @@ def _shown(value: Any) -> str:
     return f"{value}" if isinstance(value, (int, float)) else _kind(value)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Text of the file as a fault shows it."""
     return repr(text) if len(text) <= TEXT_MOST else f"{text[:TEXT_MOST]!r} and so on"
 
 

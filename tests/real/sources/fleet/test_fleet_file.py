@@ -119,7 +119,7 @@ FAULTS = {
     ),
     "a date for a version": (LAMPS.replace('"1.0"', "2026-01-01"), "4:11", "a date or a time cannot be `version`"),
     "no span": ("[policy]\nwell_for = 'soon'\n" + LAMPS, "2:12", "'soon' is no span of time"),
-    "no share": ("[policy]\nstop_after = '101%'\n" + LAMPS, "2:14", 'a number, or a share like "10%"'),
+    "no share": ("[policy]\nstop_after = '101%'\n" + LAMPS, "2:14", 'a share above 0 like "10%"'),
     "no zone": ("[policy]\ntimezone = 'Vienna'\n" + LAMPS, "2:12", "'Vienna' is no time zone here"),
     "no clock": (
         "[policy]\nwindows = [{ from = '25:00', to = '5:00' }]\n" + LAMPS,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from enmctl.errors import FleetError
-from tests.real.sources.fleet.rig import LAMPS, read, write
+from tests.real.sources.fleet.rig import LAMPS, image, read, write
 
 DIGITS = "1" * 5000
 HUGE = "0x" + "f" * 5000
@@ -97,6 +97,35 @@ MISTAKES = {
         "3:12",
         "https://a.b/c?*** needs a sha256",
     ),
+    "an address with a port": (
+        LAMPS.replace("applications = [511898]", "addresses = ['10.0.0.7:80']"),
+        "5:25",
+        "it must be an IP or Bluetooth address, as enmctl scan shows it, without a port",
+    ),
+    "a name for an address": (
+        LAMPS.replace("applications = [511898]", "addresses = ['kitchen']"),
+        "5:25",
+        "an IP or Bluetooth address",
+    ),
+    "a device without a name": (LAMPS + "[devices.'']\nboard = '1'\n", "6:1", "'' cannot be the name of a device"),
+    "a device with an endless name": (
+        LAMPS + f"[devices.{DIGITS}]\nboard = '1'\n",
+        "6:1",
+        "cannot be the name of a device: it must be 1 to 64 letters",
+    ),
+    "a device that commands the terminal": (
+        LAMPS + '[devices."\\u001b[2J"]\nboard = "1"\n',
+        "6:1",
+        "'\\x1b[2J' cannot be",
+    ),
+    "a variable without a name": (LAMPS + "environment = { '' = 'x' }\n", "6:17", "a word without spaces"),
+    "a variable of two words": (LAMPS + "config = { 'A B' = 'x' }\n", "6:12", "'A B' cannot be a name in config"),
+    "a version that is another one": (
+        LAMPS + "versions.'1.0' = { firmware = 'other.bin' }\n",
+        "6:31",
+        "1.0 is lamps's own version, with other firmware",
+    ),
+    "a share of nothing": (f"[policy]\nstop_after = '0.0%'\n{LAMPS}", "2:14", "a share above 0"),
     "a null character in a signature": (LAMPS + 'signature = "a\\u0000"\n', "6:13", "cannot be `signature`"),
 }
 
@@ -105,12 +134,29 @@ MISTAKES = {
 def test_a_mistake_is_told_with_its_place_and_never_a_bug(case: str, tmp_path: Path) -> None:
     text, place, words = MISTAKES[case]
     path = write(tmp_path, text)
+    (tmp_path / "other.bin").write_bytes(image("1.1"))
     with pytest.raises(FleetError) as raised:
         read(path)
     assert any(fault.startswith(f"{path}:{place}: ") and words in fault for fault in raised.value.faults), (
         raised.value.faults
     )
     assert all(len(fault) < 1000 and "s3cret" not in fault for fault in raised.value.faults)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.7", "fe80::1%wlan0", "C0:FF:EE:00:00:02", "2001:db8::7"])
+def test_an_address_is_taken_as_radios_tell_it(address: str, tmp_path: Path) -> None:
+    fleet = read(write(tmp_path, LAMPS.replace("applications = [511898]", f"addresses = ['{address}']")))
+    assert fleet.document.applications["lamps"].members.addresses == {address.lower()}
+
+
+def test_a_share_may_be_less_than_one_in_a_hundred(tmp_path: Path) -> None:
+    fleet = read(write(tmp_path, f"[policy]\nstop_after = '0.5%'\n{LAMPS}"))
+    assert fleet.document.applications["lamps"].policy.stop_share == 0.005
+
+
+def test_the_own_version_may_stand_among_the_versions_too(tmp_path: Path) -> None:
+    releases = read(write(tmp_path, LAMPS + "versions.'1.0' = { firmware = 'firmware.bin' }\n")).releases["lamps"]
+    assert releases["1.0"].commit == releases[None].commit
 
 
 def test_a_url_may_be_written_in_capitals(tmp_path: Path) -> None:
