@@ -162,6 +162,19 @@ def test_boards_of_two_types_that_name_one_application_are_two_applications() ->
     ]
 
 
+def test_a_plan_names_the_boards_that_nobody_takes(enmctl: Run, file: Path) -> None:
+    file.write_text(TEXT.replace("applications = [511898]", 'names = ["lmap-*"]'), "utf-8")
+    result = enmctl("--simulate", "plan", "--fleet", file)
+    assert result.exit_code == 0
+    assert "nothing is to be done" in result.stderr
+    assert "heard, and of no application here: 1265892, 1265893, 1265894" in result.stderr
+    names = 'names = ["*_1265892"]'
+    one, other = (TEXT.replace("applications = [511898]", each) for each in (names, 'addresses = ["127.0.0.1"]'))
+    file.write_text(one + other.replace("lamps", "other"), "utf-8")
+    result = enmctl("--simulate", "plan", "--fleet", file)
+    assert "1265892: lamps and other both claim it: left alone until only one does" in result.stderr
+
+
 def test_the_simulated_boards_come_to_the_files_firmware(enmctl: Run, folder: Path) -> None:
     enmctl("--simulate", "fleet", "init")
     path = folder / "fleet.toml"
