@@ -42,6 +42,7 @@ def read_firmware(path: Path, board_type: str, *, most: int | None) -> Firmware:
             f"{file.name} has {len(data)} bytes, and ENM_OTA_MAX_SIZE allows {most}",
             remedy="make the build smaller, or raise ENM_OTA_MAX_SIZE where the board has room",
             reason="too-big",
+            permanent=False,
         )
     return Firmware(board_type, data, hashlib.sha256(data).hexdigest(), _described(image))
 

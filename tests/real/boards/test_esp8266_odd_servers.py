@@ -64,7 +64,8 @@ async def test_success_in_every_wording_counts_and_a_board_that_was_not_seen_dow
     ("status", "kind", "reason", "permanent"),
     [
         ("401 Unauthorized", RefusedError, "wrong-password", False),
-        ("404 Not Found", RefusedError, "no-update-page", True),
+        ("404 Not Found", RefusedError, "no-update-page", False),
+        ("405 Method Not Allowed", RefusedError, "no-update-page", False),
         ("413 Too Large", RefusedError, "no-space", True),
         ("418 Teapot", RefusedError, "http-418", True),
         ("500 Oh", TransferError, "http-500", False),
