@@ -38,7 +38,7 @@ from enmctl.radio.hotspot.profile import (
     quietest_channel,
     wanted,
 )
-from enmctl.radio.hotspot.reasons import NO_BUS, STOPPED, failed, no_network_manager, not_allowed, reason_of, refused
+from enmctl.radio.hotspot.reasons import NO_BUS, STOPPED, check_allowed, failed, no_network_manager, reason_of, refused
 from enmctl.radio.system_bus import DBUS, LOST, PROPERTIES, BusAnswerError, Signal, SystemBus
 from enmctl.settings import Settings
 
@@ -52,9 +52,6 @@ DOWN_LIMIT: Final = 10.0
 
 START_LIMIT: Final = 30.0
 """Seconds for NetworkManager to have started."""
-
-NEEDED: Final = ("network-control", "wifi.share.protected")
-"""What a user must be allowed to do; the ends of PolicyKit's names."""
 
 News = asyncio.Queue[Signal]
 
@@ -110,7 +107,7 @@ class Hotspot:
         try:
             with self._bus.signals() as news:
                 overview = await self._ready(news)
-                await self._check_permissions()
+                check_allowed(await self._manager.permissions())
                 profiles = await self._manager.profiles()
                 if network.keep and (kept := await self._take_up(network, overview, profiles, news)) is not None:
                     return kept
@@ -129,7 +126,7 @@ class Hotspot:
         try:
             with self._bus.signals() as news:
                 overview = await self._ready(news)
-                await self._check_permissions()
+                check_allowed(await self._manager.permissions())
                 return overview.version, choose(overview, self._settings.hotspot_interface).interface
         except BusAnswerError as error:
             raise refused(error) from error
@@ -224,11 +221,6 @@ class Hotspot:
                     _check_there(await news.get())
                     overview = await self._manager.overview()
         return overview
-
-    async def _check_permissions(self) -> None:
-        allowed = await self._manager.permissions()
-        if any(allowed.get(f"{SERVICE}.{action}", "yes") != "yes" for action in NEEDED):
-            raise not_allowed()
 
     async def _take_up(
         self, network: Wanted, overview: Overview, profiles: Sequence[Profile], news: News

@@ -197,12 +197,15 @@ async def test_each_refusal_has_its_reason_and_remedy(
     assert helps in error.remedy
 
 
+@pytest.mark.parametrize("action", ["network-control", "settings.modify.system", "wifi.share.protected"])
 async def test_a_user_who_may_not_is_told_before_anything_is_touched(
-    bus: PrivateBus, manager: FakeNetworkManager
+    bus: PrivateBus, manager: FakeNetworkManager, action: str
 ) -> None:
     manager.add_device("wlan0")
-    manager.permissions = {"wifi.share.protected": "auth"}
-    assert (await refusal(bus)).reason == "no-permission"
+    manager.permissions = {action: "auth"}
+    error = await refusal(bus)
+    assert error.reason == "no-permission"
+    assert f"{NAME}.{action}" in error.remedy
     assert not [each for each in manager.asked if each.startswith("Add")]
 
 
