@@ -42,7 +42,8 @@ class Reason(NamedTuple):
 REASONS: Final = {
     3: Reason("NetworkManager was told to leave the interface alone", "hand it over: nmcli device set {} managed yes"),
     4: Reason("the interface could not be set up", SEE_LOG),
-    5: Reason("it got no address", SEE_LOG),
+    5: Reason("its addresses cannot be handed out", NEEDS_SERVERS),
+    6: Reason("its addresses cannot be handed out", NEEDS_SERVERS),
     7: Reason("NetworkManager does not take its password", "set another ENM_HOTSPOT_PASSWORD"),
     8: Reason("wpa_supplicant let it go", SEE_SUPPLICANT),
     9: Reason("wpa_supplicant does not take its settings", SEE_SUPPLICANT),

@@ -147,6 +147,8 @@ async def test_it_waits_until_networkmanager_has_started(bus: PrivateBus) -> Non
 
 
 REASONS = [
+    (5, "handed out"),
+    (6, "handed out"),
     (7, "password"),
     (8, "let it go"),
     (9, "settings"),
@@ -171,6 +173,7 @@ async def test_each_reason_why_a_device_fails_has_its_words_and_nothing_stays(
     error = await refusal(bus)
     assert says in error.message
     assert "wlan0" in error.message
+    assert ("dnsmasq" in error.remedy) is (says == "handed out")
     assert error.reason == "hotspot-failed"
     assert manager.profiles == {}
 
