@@ -192,15 +192,59 @@ async def test_an_adapter_that_is_on_is_named_before_one_that_is_off(bus: Privat
     assert found == ok("Bluetooth", "hci1 (C0:FF:EE:00:00:01) is on")
 
 
+NAMED = [
+    ("hci1", "ok", "hci1 (C0:FF:EE:00:00:01) is on"),
+    ("hci0", "fault", "hci0 is switched off"),
+    ("hci7", "fault", "ENM_BLUETOOTH_ADAPTER is hci7"),
+    ("simulated:127.0.0.1:9", "ok", "simulated"),
+]
+
+
+@needs_a_bus
+@pytest.mark.parametrize(("named", "state", "says"), NAMED)
+async def test_only_the_adapter_that_is_named_is_looked_at(
+    bus: PrivateBus, no_rfkill: Path, named: str, state: str, says: str
+) -> None:
+    write_switch(no_rfkill, "hci0", soft="1" if named == "hci1" else "0")
+    write_switch(no_rfkill, "hci1", soft="0")
+    objects = {"/org/bluez/hci0": adapter(Powered=Variant("b", False)), "/org/bluez/hci1": adapter()}
+    async with showing(bus.address, "org.bluez", objects):
+        found = await radios.bluetooth(on(bus, bluetooth_adapter=named), EVERY_RADIO)
+    assert found.state == state
+    assert says in found.message
+
+
+@needs_a_bus
+async def test_that_the_named_adapter_is_blocked_is_no_less_so_for_another_that_is_not(
+    bus: PrivateBus, no_rfkill: Path
+) -> None:
+    write_switch(no_rfkill, "hci0", soft="0")
+    write_switch(no_rfkill, "hci1", soft="1")
+    objects = {"/org/bluez/hci0": adapter(), "/org/bluez/hci1": adapter(Powered=Variant("b", False))}
+    async with showing(bus.address, "org.bluez", objects):
+        found = await radios.bluetooth(on(bus, bluetooth_adapter="hci1"), EVERY_RADIO)
+    assert "rfkill unblock" in found.remedy
+
+
+async def test_a_simulated_adapter_needs_neither_a_bus_nor_bluez() -> None:
+    settings = Settings(system_bus_address="unix:path=/nowhere/bus", bluetooth_adapter="simulated:127.0.0.1:9")
+    assert (await radios.bluetooth(settings, EVERY_RADIO)).state is State.OK
+    assert (await radios.bus(settings, EVERY_RADIO)).state is State.WARNING
+
+
+def write_switch(switches: Path, name: str, *, soft: str = "0", hard: str = "0") -> None:
+    place = switches / f"rfkill-{name}"
+    place.mkdir(parents=True)
+    for file, text in (("type", "bluetooth"), ("name", name), ("soft", soft), ("hard", hard)):
+        (place / file).write_text(f"{text}\n")
+
+
 @needs_a_bus
 @pytest.mark.parametrize(("soft", "hard", "helps"), [("1", "0", "rfkill unblock"), ("0", "1", "switch")])
 async def test_a_blocked_adapter_is_told_from_a_missing_one(
     bus: PrivateBus, no_rfkill: Path, soft: str, hard: str, helps: str
 ) -> None:
-    place = no_rfkill / "rfkill0"
-    place.mkdir(parents=True)
-    for name, text in (("type", "bluetooth"), ("soft", soft), ("hard", hard)):
-        (place / name).write_text(f"{text}\n")
+    write_switch(no_rfkill, "hci0", soft=soft, hard=hard)
     async with showing(bus.address, "org.bluez", {}):
         assert helps in (await radios.bluetooth(on(bus), EVERY_RADIO)).remedy
 
