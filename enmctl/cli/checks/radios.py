@@ -195,11 +195,16 @@ async def _bluez_version() -> tuple[int, int] | None:
     if program is None:
         return None
     with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(VERSION_LIMIT):
-            process = await asyncio.create_subprocess_exec(
-                program, "--version", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
-            )
-            output, _ = await process.communicate()
+        process = await asyncio.create_subprocess_exec(
+            program, "--version", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            async with asyncio.timeout(VERSION_LIMIT):
+                output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         if found := re.search(rb"(\d+)\.(\d+)", output):
             return int(found[1]), int(found[2])
     return None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
 import socket
 import sqlite3
 import time
@@ -317,3 +319,23 @@ async def test_an_old_bluez_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path
     program.chmod(0o755)
     monkeypatch.setattr(radios, "BLUETOOTHD", (str(program),))
     assert (await radios.bluetoothd(Settings(), EVERY_RADIO)).state == found
+
+
+async def test_a_program_that_does_not_tell_its_version_in_time_is_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "bluetoothctl"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(radios, "BLUETOOTHD", (str(program),))
+    monkeypatch.setattr(radios, "VERSION_LIMIT", 0.1)
+    started = []
+    start = asyncio.create_subprocess_exec
+
+    async def noted(*words: Any, **more: Any) -> asyncio.subprocess.Process:
+        started.append(await start(*words, **more))
+        return started[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", noted)
+    assert (await radios.bluetoothd(Settings(), EVERY_RADIO)).message == "its version cannot be told here"
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
