@@ -166,6 +166,16 @@ async def test_no_answer_and_no_restart_is_never_done(
     assert not error.permanent
 
 
+async def test_a_board_whose_uptime_goes_on_is_not_done(make: Make, settings: Settings) -> None:
+    driver = Esp8266(replace(settings, return_timeout=0.8))
+    simulated, board = await make()
+    simulated._started_at -= 100
+    simulated.break_with(Fault.NO_ANSWER_NO_REBOOT)
+    error = await failure(driver, board)
+    assert isinstance(error, UnsettledError)
+    assert error.reason == "no-restart"
+
+
 async def test_a_board_that_comes_back_with_the_old_version_is_not_done(driver: Esp8266, make: Make) -> None:
     simulated, board = await make()
     simulated.break_with(Fault.COMES_BACK_OLD)
