@@ -16,7 +16,7 @@ from enmctl.errors import RadioError
 from enmctl.models import Radio
 from enmctl.radio.bluetooth.backend import SIMULATED
 from enmctl.radio.hotspot.hotspot import Hotspot
-from enmctl.radio.hotspot.profile import KNOWN_PASSWORD, has_default_password
+from enmctl.radio.hotspot.profile import KNOWN_PASSWORD, has_default_password, wanted
 from enmctl.radio.mdns import LOOPBACK, interfaces
 from enmctl.radio.multicast import open_multicast
 from enmctl.radio.system_bus import BusAnswerError, SystemBus, bus_address
@@ -59,8 +59,9 @@ async def hotspot(settings: Settings, needed: Collection[Radio]) -> Finding:
     """Whether a hotspot is up, or could be raised."""
     if settings.hotspot == "off":
         return ok("hotspot", "not wanted (ENM_HOTSPOT=off)")
-    wanted = settings.hotspot == "on" and Radio.WIFI in needed
+    is_wanted = settings.hotspot == "on" and Radio.WIFI in needed
     try:
+        wanted(settings)
         async with Hotspot.opened(settings) as there:
             network = await there.current()
             if network is None:
@@ -70,7 +71,7 @@ async def hotspot(settings: Settings, needed: Collection[Radio]) -> Finding:
                 found = f"{network.name} is up on {network.interface}"
     except RadioError as error:
         lacking = RadioError("without D-Bus there is none", remedy="see D-Bus") if error.reason == "no-bus" else error
-        return trouble("hotspot", lacking, needed=wanted)
+        return trouble("hotspot", lacking, needed=is_wanted)
     if has_default_password(settings):
         return warning("hotspot", found, KNOWN_PASSWORD)
     return ok("hotspot", found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -35,6 +35,7 @@ from enmctl.radio.hotspot.profile import (
     SUFFIX,
     Wanted,
     connection_settings,
+    names_of,
     quietest_channel,
     wanted,
 )
@@ -111,7 +112,7 @@ class Hotspot:
                 profiles = await self._manager.profiles()
                 if network.keep and (kept := await self._take_up(network, overview, profiles, news)) is not None:
                     return kept
-                await self._remove(ours(profiles, network), overview, news)
+                await self._remove(ours(profiles, network.names), overview, news)
                 return await self._raise(network, profiles, news)
         except BusAnswerError as error:
             raise refused(error) from error
@@ -141,7 +142,7 @@ class Hotspot:
             if not await self._manager.is_there():
                 raise no_network_manager()
             with self._bus.signals() as news:
-                found = ours(await self._manager.profiles(), wanted(self._settings))
+                found = ours(await self._manager.profiles(), names_of(self._settings))
                 return await self._remove(found, await self._manager.overview(), news, limit=DOWN_LIMIT)
         except BusAnswerError as error:
             raise refused(error) from error
@@ -165,7 +166,7 @@ class Hotspot:
             if not await self._manager.is_there():
                 raise no_network_manager()
             overview = await self._manager.overview()
-            for profile in ours(await self._manager.profiles(), wanted(self._settings)):
+            for profile in ours(await self._manager.profiles(), names_of(self._settings)):
                 active = overview.use_of(profile.path)
                 if active is not None and active.state == UP:
                     return _network(profile, active, overview)
@@ -226,7 +227,7 @@ class Hotspot:
         self, network: Wanted, overview: Overview, profiles: Sequence[Profile], news: News
     ) -> Network | None:
         """The network that an earlier run kept, where it is as it should be and is up or on its way."""
-        for profile in ours(profiles, network):
+        for profile in ours(profiles, network.names):
             active = overview.use_of(profile.path)
             if active is None or not profile.autoconnect or profile.ssid != network.ssid:
                 continue
@@ -331,9 +332,9 @@ class Hotspot:
         return _network(shown, use, overview, bound=bound)
 
 
-def ours(profiles: Sequence[Profile], network: Wanted) -> list[Profile]:
-    """The profiles that are a hotspot of this name, from whenever."""
-    return [profile for profile in profiles if profile.mode == "ap" and profile.name in network.names]
+def ours(profiles: Sequence[Profile], names: Collection[str]) -> list[Profile]:
+    """The profiles that are a hotspot of one of these names, from whenever."""
+    return [profile for profile in profiles if profile.mode == "ap" and profile.name in names]
 
 
 def _network(profile: Profile, active: Active, overview: Overview, *, bound: bool = False) -> Network:

@@ -19,6 +19,7 @@ from enmctl.cli.checks import machine, radios
 from enmctl.cli.checks.finding import Finding, State, exit_code, fault, ok
 from enmctl.errors import BusyError, ExitCode, RadioError, StoreError
 from enmctl.models import AttemptKind, BoardKey, Radio
+from enmctl.radio.hotspot.hotspot import Hotspot
 from enmctl.settings import Settings
 from enmctl.store import Store
 from tests.real.cli.rig import Run, environment_of
@@ -293,6 +294,18 @@ async def test_the_default_password_is_worth_a_look(bus: PrivateBus) -> None:
         found = await radios.hotspot(Settings(system_bus_address=bus.address), EVERY_RADIO)
     assert found.state is State.WARNING
     assert "ENM_HOTSPOT_PASSWORD" in found.remedy
+
+
+@needs_a_bus
+async def test_a_password_that_cannot_be_is_told_also_where_a_hotspot_is_up(bus: PrivateBus) -> None:
+    async with FakeNetworkManager(bus.address) as manager:
+        manager.add_device("wlan0")
+        async with Hotspot.opened(on(bus)) as hotspot:
+            await hotspot.up()
+            settings = Settings(system_bus_address=bus.address, hotspot_password="short")
+            found = await radios.hotspot(settings, EVERY_RADIO)
+    assert found.state is State.WARNING
+    assert "ENM_HOTSPOT_PASSWORD" in found.message
 
 
 async def test_multicast_on_this_machine_alone_is_worth_a_look() -> None:
