@@ -12,6 +12,7 @@ from enmctl.boards.manner import ALLOW_SYSTEM
 from enmctl.errors import FirmwareError
 from enmctl.firmware.inspect import Inspection, Refusal, inspect
 from enmctl.firmware.payload import Payload
+from enmctl.firmware.places import There, what_is_at
 from enmctl.firmware.targets import Target
 
 ENDINGS: Final = (".zip", ".hex", ".bin")
@@ -67,7 +68,7 @@ def read_nordic(path: Path, board_type: str, targets: Collection[Target], config
         FirmwareError: nothing in it may be sent to any of the boards; the reasons of ``inspect``, ``no-firmware``,
             ``ambiguous`` and ``system``.
     """
-    looked = [inspect(file) for file in (_files(path) if path.is_dir() else [path])]
+    looked = [inspect(file) for file in (_files(path) if what_is_at(path) is There.FOLDER else [path])]
     payloads = [payload for one in looked for payload in one.payloads if set(payload.targets) & set(targets)]
     refusals = tuple(refusal for one in looked for refusal in one.refusals)
     _refuse_second_programs(looked, targets)

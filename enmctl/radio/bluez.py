@@ -42,6 +42,9 @@ OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 DBUS = "org.freedesktop.DBus"
 DBUS_PATH = "/org/freedesktop/DBus"
 
+BUS_VARIABLE = "DBUS_SYSTEM_BUS_ADDRESS"
+"""Where bleak finds the bus; it can be told in no other way."""
+
 WATCHED = (
     f"type='signal',sender='{DBUS}',interface='{DBUS}',member='NameOwnerChanged',arg0='{SERVICE}'",
     f"type='signal',sender='{SERVICE}',interface='{OBJECT_MANAGER}'",
@@ -79,12 +82,15 @@ class BluezBackend:
     Args:
         adapter: like hci0; "" for all there are, where it is about a device, and else for the first that is on.
         device_type: the machine's, see ``attaching``.
+        bus: where bluetoothd's D-Bus is, unless the environment names one; "" for the machine's own.
     """
 
     scanner: type[BaseBleakScanner] | None = None
     client: type[BaseBleakClient] | None = None
 
-    def __init__(self, adapter: str, device_type: str = "") -> None:
+    def __init__(self, adapter: str, device_type: str = "", bus: str = "") -> None:
+        if bus and not os.environ.get(BUS_VARIABLE):
+            os.environ[BUS_VARIABLE] = bus
         self._adapter = adapter
         self._device_type = device_type
         self._bus: MessageBus | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from enmctl.errors import RadioError
 from enmctl.radio.bluetooth.backend import SIMULATED, Backend, Passkey
 from enmctl.radio.bluetooth.translation import ON_LINUX
+from enmctl.radio.system_bus import bus_address
 
 if TYPE_CHECKING:
     from bleak import BleakClient
@@ -80,5 +81,5 @@ def platform_backend(settings: Settings) -> Backend:
     if ON_LINUX:
         from enmctl.radio.bluez import BluezBackend
 
-        return BluezBackend(adapter, settings.device_type)
+        return BluezBackend(adapter, settings.device_type, bus_address(settings))
     return PlatformBackend()

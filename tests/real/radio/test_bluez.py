@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from enmctl.errors import RadioError
+from enmctl.radio import system_bus
 from enmctl.radio.bluetooth import (
     AttError,
     BluetoothRadio,
@@ -282,6 +283,19 @@ async def test_without_bluetoothd_or_without_a_bus_it_says_what_to_do(
         await let_bleak_go()
     assert caught.value.reason == "no-bluetoothd"
     assert "systemctl" in caught.value.remedy
+
+
+async def test_in_a_container_that_names_no_bus_bluetoothd_is_found_on_the_hosts(
+    daemon: FakeBluetoothd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "")
+    monkeypatch.setattr(system_bus, "HOST_SOCKET", tmp_path / "bus")
+    device = daemon.add_device(FakeDevice())
+    async with BluetoothRadio(SETTINGS) as radio:
+        assert await radio.heard(at(device.address), LIMIT)
+        async with radio.connect(device.address) as connection:
+            assert await connection.read(ECHO) == b""
+        assert await radio.forget(device.address)
 
 
 async def test_a_bus_that_breaks_down_loses_the_connection_and_not_the_program(
