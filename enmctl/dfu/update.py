@@ -292,6 +292,8 @@ class _Update:
         that the image is right, so this counts as taken. A secure one says so with that answer, and restarts whatever
         it says: it is sent the image once more, for flash that fails twice is dead. Of both only the return is known.
 
+        A board that got a SoftDevice or a bootloader alone may have lost its program, and waits in its bootloader.
+
         Raises:
             StartOverError: it is back with something else, or that cannot be told.
             UnsettledError: it is not heard.
@@ -299,7 +301,7 @@ class _Update:
         mode = yield from self._returned()
         memory = self._memory
         if mode is BoardMode.APPLICATION:
-            if set(payload.targets) <= SINGLE_BANK:
+            if set(payload.targets) <= SINGLE_BANK and not payload.system:
                 return Proof.CHECK_AND_RETURN
             if memory.activated and payload.protocol is Protocol.SECURE:
                 return Proof.CHECK_AND_RETURN
@@ -309,6 +311,8 @@ class _Update:
             self._mode = BoardMode.APPLICATION
             raise StartOverError("it runs a program, and whether that is the new one cannot be told")
         if mode is BoardMode.BOOTLOADER:
+            if payload.system and memory.activated:
+                return Proof.RETURN_ALONE
             raise StartOverError("it did not start the new program")
         if self._job.may_be_silent and memory.validated and memory.activated:
             return Proof.CHECK_ALONE
