@@ -148,13 +148,17 @@ class BluetoothBoard:
                         yield step
             except RefusedError as error:
                 why = error.reason
-                if why not in SETTLED_BY or why in tried or not self.surroundings.may_pair:
+                if why in tried or not self._may_settle(why, memory):
                     raise
             else:
                 return
             tried.add(why)
             yield Step(Stage.CHECKING, note=SETTLED_BY[why])
             await self._settle_bond(board, why)
+
+    def _may_settle(self, why: str, memory: Memory) -> bool:
+        """Whether something may be done about a refusal; a board had its bond when a transfer to it began."""
+        return self.surroundings.may_pair and why in SETTLED_BY and not (why == "bond-lost" and memory.begun)
 
     async def _settle_bond(self, board: DiscoveredBoard, why: str) -> None:
         """Forget a bond that the board has lost, for its program may be one that needs none; or make one."""

@@ -17,6 +17,7 @@ from enmctl.radio.bluetooth import (
     Advert,
     AttError,
     BluetoothRadio,
+    BondLostError,
     Connection,
     LinkLostError,
     NoAnswerError,
@@ -119,7 +120,10 @@ class BluetoothLink:
         return await self.heard(None, seconds)
 
     async def open(self, mode: BoardMode, seconds: float) -> Opened:
-        """See Open. What the system knows of a board that may run something else by now is forgotten first."""
+        """See Open. What the system knows of a board that may run something else by now is forgotten first.
+
+        A bootloader asks for no bond: one that hangs up has not lost it.
+        """
         await self.close()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
@@ -134,10 +138,12 @@ class BluetoothLink:
                     await self._radio.forget(self._address)
                 address = await self._find(mode, seconds)
                 connection = await self._radio.open(address, seconds=max(0.1, deadline - loop.time()))
+        except (BondLostError, LinkLostError) as error:
+            if isinstance(error, BondLostError) and mode is BoardMode.APPLICATION:
+                raise
+            raise link.LinkLostError("the connection broke at once") from None
         except (RadioError, RefusedError):
             raise
-        except LinkLostError:
-            raise link.LinkLostError("the connection broke at once") from None
         except AttError as error:
             raise _gatt_error(error) from None
         except EnmError as error:
