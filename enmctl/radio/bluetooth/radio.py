@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -26,6 +25,7 @@ from enmctl.errors import EnmError, RadioError
 from enmctl.radio.bluetooth.advert import Advert
 from enmctl.radio.bluetooth.backend import SIMULATED, Backend, quiet_bleak
 from enmctl.radio.bluetooth.connection import Connection
+from enmctl.radio.bluetooth.cycling import PowerCycle
 from enmctl.radio.bluetooth.errors import BondLostError, LinkLostError, NotHeardError, PairingError
 from enmctl.radio.bluetooth.scanning import Listener, Scan
 from enmctl.radio.bluetooth.this_machine import platform_backend
@@ -48,11 +48,6 @@ TURN = 20
 FRESH = 30.0
 """Seconds for which a system remembers a device that it heard (BlueZ: TemporaryTimeout)."""
 
-POWER_CYCLE_PAUSE = 60.0
-"""Seconds between two times that the adapter is switched off and on."""
-
-_log = logging.getLogger(__name__)
-
 
 class BluetoothRadio:
     """One Bluetooth adapter, for as long as the context lasts.
@@ -71,8 +66,7 @@ class BluetoothRadio:
         self._adapter = "" if settings.bluetooth_adapter.startswith(SIMULATED) else settings.bluetooth_adapter
         self._scan = Scan(self._backend, self._adapter, settings.bluetooth_long_timeout)
         self._connections: set[Connection] = set()
-        self._failures = 0
-        self._cycled_at: float | None = None
+        self._power_cycle = PowerCycle(self._backend, self._scan, lambda: bool(self._connections))
 
     async def __aenter__(self) -> Self:
         quiet_bleak()
@@ -90,6 +84,7 @@ class BluetoothRadio:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await asyncio.gather(*(connection.close() for connection in self._connections))
+        await self._power_cycle.close()
         await self._scan.close()
         await self._backend.close()
 
@@ -256,9 +251,10 @@ class BluetoothRadio:
 
         connection = Connection(self._settings, self._backend, address, name, ended)
         asked_at = asyncio.get_running_loop().time()
+        turn = TURN * self._settings.bluetooth_long_timeout
         failed: EnmError | None = None
         try:
-            async with self._scan.held_off(TURN * self._settings.bluetooth_long_timeout):
+            async with self._scan.held_off(turn):
                 span.leave_out_since(asked_at)
                 self._connections.add(connection)
                 try:
@@ -270,9 +266,9 @@ class BluetoothRadio:
             raise
         self._scan.forget(address)
         if failed is not None:
-            await self._count_failure(failed)
+            await self._power_cycle.failed(failed, most=self._settings.bluetooth_power_cycle_after, turn=turn)
             raise failed
-        self._failures = 0
+        self._power_cycle.failures = 0
         return connection
 
     async def _find(self, address: str, span: _Span) -> Advert:
@@ -286,21 +282,6 @@ class BluetoothRadio:
         if advert is None:
             raise _not_heard(address, _SilentError)
         return advert
-
-    async def _count_failure(self, error: EnmError) -> None:
-        """After many failures in a row it may be the adapter's fault: it is switched off and on, if nobody uses it."""
-        self._failures += 1
-        most = self._settings.bluetooth_power_cycle_after
-        now = asyncio.get_running_loop().time()
-        rested = self._cycled_at is None or now - self._cycled_at >= POWER_CYCLE_PAUSE
-        if not most or self._failures < most or self._connections or not rested:
-            return
-        self._cycled_at = now
-        self._failures = 0
-        _log.warning("%d Bluetooth connections failed in a row (%s): the adapter is switched off and on", most, error)
-        async with self._scan.held_off(TURN * self._settings.bluetooth_long_timeout):
-            if not await self._backend.power_cycle():
-                _log.debug("the adapter cannot be switched off and on here")
 
     async def _why_lost(self, address: str, error: LinkLostError) -> EnmError:
         if not await self.is_bonded(address):

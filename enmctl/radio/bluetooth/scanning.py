@@ -241,6 +241,7 @@ class Scan:
                         self._doubt.clear()
                         await self._stop()
                     if self._is_due:
+                        await self._backend.restore()
                         await self._start()
             except EnmError as error:
                 self._complain(error)

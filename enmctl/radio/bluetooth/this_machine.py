@@ -63,6 +63,9 @@ class PlatformBackend:
         """See Backend."""
         return False
 
+    async def restore(self) -> None:
+        """See Backend: nothing was switched off."""
+
 
 def platform_backend(settings: Settings) -> Backend:
     """The Bluetooth of this machine.

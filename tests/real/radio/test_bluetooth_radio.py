@@ -134,7 +134,7 @@ async def test_a_board_that_is_heard_and_never_connects_takes_no_connection_and_
     troubled.hangs = {ADDRESS}
     with pytest.raises(NoAnswerError, match="takes no connection"):
         await radio.again(connection, seconds=0.1)
-    assert radio._failures == 1
+    assert radio._power_cycle.failures == 1
 
 
 async def test_a_board_that_never_connects_takes_no_time_from_its_neighbours(air: Rig) -> None:
