@@ -324,9 +324,12 @@ class Connection:
         self.lost.set()
         self._news.set()
         now = asyncio.get_running_loop().time()
-        for scope in self._waiting:
-            scope.reschedule(now)
-        self._on_end()
+        try:
+            for scope in self._waiting:
+                if not scope.expired():
+                    scope.reschedule(now)
+        finally:
+            self._on_end()
 
     def _lost(self) -> LinkLostError:
         return LinkLostError(f"the connection to {self.name} was lost", remedy="bring it nearer and try again")
