@@ -46,6 +46,8 @@ SETTLED_BY: Final = {
 STARTS_WITHIN: Final = 3.0
 """Seconds in which a program that was told to start its bootloader has done so; a micro:bit V1 takes one."""
 
+NOT_HEARD_AGAIN: Final = "it took the order, and is not heard again: most programs have no Bluetooth of their own"
+
 TEXT_MOST: Final = 20
 """Characters that a micro:bit's LED service takes at once (Bluetooth profile of the micro:bit)."""
 
@@ -195,12 +197,14 @@ class BluetoothBoard:
             return "it waits in its bootloader, and runs again within two minutes where it has a whole program"
         return ""
 
-    async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:  # noqa: ARG002 - needs none
+    async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> str:  # noqa: ARG002 - needs none
         """Restart the board and wait until it is back; RefusedError where its program offers no way."""
-        link = self._link(board)
-        async with aclosing(carry_out(restart(board.name, board.mode, self._limits), link)) as news:
-            async for _ in news:
-                pass
+        order = restart(board.name, board.mode, self._limits, may_be_silent=board.application_id is None)
+        async with aclosing(carry_out(order, self._link(board))) as news:
+            async for item in news:
+                if isinstance(item, Finished) and not item.value:
+                    return NOT_HEARD_AGAIN
+        return ""
 
     async def identify(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:  # noqa: ARG002 - needs none
         """Have the board show its name on its LEDs; RefusedError where its program offers no way."""
