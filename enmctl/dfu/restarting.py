@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enmctl.dfu.entering import enter_bootloader
-from enmctl.dfu.gatt import LEGACY_CONTROL, MICROBIT_DFU, PARTIAL, UNBONDED
+from enmctl.dfu.gatt import LEGACY_CONTROL, MICROBIT_DFU, PARTIAL, SECURE_CONTROL, UNBONDED
 from enmctl.dfu.legacy_codes import Op
 from enmctl.dfu.limits import Limits
 from enmctl.dfu.link import (
@@ -39,7 +39,7 @@ def restart(name: str, mode: BoardMode, limits: Limits, *, may_be_silent: bool =
             left at the order and is silent has restarted.
 
     Raises:
-        RefusedError: its program offers no way ("unsupported"), or wants a bond.
+        RefusedError: its program or its bootloader offers no way ("unsupported"), or it wants a bond.
         OfflineError: it is not heard, or the connection broke.
         UnsettledError: it did not come back.
     """
@@ -76,7 +76,7 @@ def _restarted(name: str, mode: BoardMode, limits: Limits) -> Transfer[bool]:
             left = yield from start_program(limits)
             yield Close()
             return left
-        if not opened.characteristics & {MICROBIT_DFU, LEGACY_CONTROL}:
+        if not opened.characteristics & {MICROBIT_DFU, LEGACY_CONTROL, SECURE_CONTROL}:
             yield Close()
             raise RefusedError(
                 f"a restart is not supported by the program on {name}",
@@ -84,7 +84,15 @@ def _restarted(name: str, mode: BoardMode, limits: Limits) -> Transfer[bool]:
                 reason="unsupported",
             )
         if (yield from enter_bootloader(opened, limits)):
-            yield Open(BoardMode.BOOTLOADER, limits.answer)
+            opened = yield Open(BoardMode.BOOTLOADER, limits.answer)
+    if LEGACY_CONTROL not in opened.characteristics:
+        yield Close()
+        raise RefusedError(
+            f"{name} waits in a bootloader that cannot be told to restart",
+            remedy="it starts its program by itself within two minutes, where it has a whole one; else flash it",
+            reason="unsupported",
+            permanent=False,
+        )
     yield Subscribe(LEGACY_CONTROL)
     try:
         yield Request(LEGACY_CONTROL, bytes([Op.RESET]))

@@ -20,6 +20,7 @@ from enmctl.dfu.gatt import (
     MICROBIT_DFU,
     PARTIAL,
     SECURE_CONTROL,
+    SECURE_PACKET,
 )
 from enmctl.dfu.limits import Limits
 from enmctl.dfu.link import (
@@ -239,6 +240,17 @@ def test_a_program_without_a_way_to_restart_is_told_so() -> None:
     with pytest.raises(RefusedError) as raised:
         restarted(Program(opened=opened(BUTTONLESS_OPEN)))
     assert raised.value.reason == "unsupported"
+
+
+@pytest.mark.parametrize("mode", [APPLICATION, BOOTLOADER])
+def test_a_secure_bootloader_cannot_be_told_to_restart_and_starts_its_program_by_itself(mode: BoardMode) -> None:
+    board = Program(opened=opened(SECURE_CONTROL, SECURE_PACKET, services=3))
+    with pytest.raises(RefusedError, match="cannot be told to restart") as raised:
+        restarted(board, mode)
+    assert (raised.value.reason, raised.value.permanent) == ("unsupported", False)
+    assert "by itself within two minutes" in raised.value.remedy
+    assert board.asked[-1] == Close()
+    assert not board.written
 
 
 def test_a_board_that_wants_a_bond_for_it_is_told_so() -> None:
