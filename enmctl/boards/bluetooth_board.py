@@ -24,10 +24,11 @@ from enmctl.boards.nordic_firmware import NordicFirmware, read_nordic
 from enmctl.boards.pairing import pair
 from enmctl.boards.surroundings import Surroundings
 from enmctl.dfu.driver import Finished, carry_out
-from enmctl.dfu.gatt import LED_TEXT
+from enmctl.dfu.gatt import LED_TEXT, UNBONDED
 from enmctl.dfu.limits import Limits
 from enmctl.dfu.link import GattError, LinkError, Memory, Opened
 from enmctl.dfu.restarting import restart
+from enmctl.dfu.setbacks import needs_bond
 from enmctl.dfu.update import Choice, Job, update
 from enmctl.errors import BoardError, FirmwareError, OfflineError, RadioError, RefusedError
 from enmctl.firmware.targets import Target
@@ -301,6 +302,8 @@ class BluetoothBoard:
             await link.open(board.mode, self._limits.answer)
             yield link
         except GattError as error:
+            if error.code in UNBONDED:
+                raise needs_bond(board.name) from None
             raise BoardError(f"{board.name} refused: {error}", reason="att-error") from None
         except LinkError:
             raise OfflineError(

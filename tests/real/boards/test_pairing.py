@@ -204,6 +204,14 @@ async def test_a_bond_from_before_keeps_no_program_away_that_needs_none(air: Roo
     assert same.board.holds(image("microbit-v1", seed=2))
 
 
+async def test_a_board_that_shows_itself_to_the_bonded_alone_says_that_it_wants_a_bond(air: Room) -> None:
+    living = await air.add("microbit-v1", image=image("microbit-v1", runtime=replace(BONDED, whitelist=False)))
+    with pytest.raises(RefusedError, match="wants to be paired with first") as caught:
+        await air.drivers["microbit"].identify(await air.heard(living), {})
+    assert caught.value.reason == "needs-bond"
+    assert caught.value.remedy
+
+
 async def test_a_gateway_pairs_with_no_board_and_uses_those_that_are_bonded(air: Room, tmp_path: Path) -> None:
     living = await in_pairing_mode(air, "microbit-v2", may_pair=False)
     with pytest.raises(RefusedError, match="wants to be paired with first") as caught:
