@@ -21,6 +21,7 @@ from enmctl.dfu.link import (
     Heard,
     Keep,
     LinkError,
+    LinkLostError,
     Memory,
     Open,
     Opened,
@@ -45,6 +46,9 @@ NEEDED: Final = {
     Protocol.LEGACY: {LEGACY_CONTROL, LEGACY_PACKET},
     Protocol.SECURE: {SECURE_CONTROL, SECURE_PACKET},
 }
+
+FORGET_IT: Final = "if it was paired with, remove it in the system's Bluetooth settings, and pair with it anew"
+"""What helps where the board has lost the bond; not every system tells whether it has one."""
 
 REFUSED_TWICE: Final = 2
 """So many times a board says no to the same bytes before it is believed."""
@@ -364,10 +368,10 @@ class _Update:
     def _gave_up(self, error: LinkError, left: str) -> BoardError | OfflineError:
         name = self._job.name
         if not self._was_open:
-            return OfflineError(
-                f"{name} is not heard, or takes no connection",
-                remedy="power it and bring it nearer; end other programs that are connected to it",
-            )
+            hangs_up = isinstance(error, LinkLostError) and self._mode is BoardMode.APPLICATION
+            what = "hangs up whenever it is connected to" if hangs_up else "is not heard, or takes no connection"
+            remedy = FORGET_IT if hangs_up else "end other programs that are connected to it"
+            return OfflineError(f"{name} {what}", remedy=f"power it and bring it nearer; {remedy}")
         return TransferError(
             f"{name} was lost {self._setbacks} times in a row, the last time because {in_words(error)}",
             remedy=f"bring it nearer and try again; {left}",

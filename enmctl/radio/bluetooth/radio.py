@@ -288,7 +288,7 @@ class BluetoothRadio:
             return error
         return BondLostError(
             f"{address} hangs up whenever it is connected to, and may have lost its bond with this machine",
-            remedy="have this machine forget it, and pair with it anew",
+            remedy="remove it in the system's Bluetooth settings (Linux: bluetoothctl remove), and pair with it anew",
         )
 
 
