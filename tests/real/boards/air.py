@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from enmctl.boards.adverts import ADDRESS, next_address
+from enmctl.boards.adverts import ADDRESS
 from enmctl.boards.bluetooth_board import BluetoothBoard
 from enmctl.boards.microbit import Microbit
 from enmctl.boards.nrf51822dk import Nrf51822Dk
@@ -152,7 +152,7 @@ class Room:
         own = living.local_id
         if not ADDRESS.fullmatch(advert.address):
             return bool(advert.name == living.describe()["advertised"])
-        return advert.address in (own, next_address(own))
+        return advert.address in (own, living.describe()["advertisedAddress"])
 
     async def flash(
         self,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,20 +11,6 @@ from enmctl.boards.bluetooth_board import BluetoothBoard
 from enmctl.dfu.limits import Limits
 
 ORDERLY, GONE, STALL = 8.0, 15.0, 8.0
-
-EMULATED = pytest.mark.xfail(
-    reason="on an emulated processor a board's hang-up may overtake its last answer, and the update begins anew",
-    strict=False,
-)
-"""What fails is shown and fails no run: with a processor of its own the machine has not been tried."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests that move firmware over an emulated processor fail; the doctor's is as strict there as anywhere."""
-    if "TCG" in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
-        for item in items:
-            if item.path.parent == Path(__file__).parent and "doctor" not in item.name:
-                item.add_marker(EMULATED)
 
 
 @pytest.fixture(scope="session", autouse=True)
