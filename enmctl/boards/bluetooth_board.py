@@ -47,6 +47,8 @@ SETTLED_BY: Final = {
 STARTS_WITHIN: Final = 3.0
 """Seconds in which a program that was told to start its bootloader has done so; a micro:bit V1 takes one."""
 
+SYSTEM_ASKS: Final = "where this system asks whether to pair with the board, allow it"
+
 NOT_HEARD_AGAIN: Final = "it took the order, and is not heard again: most programs have no Bluetooth of their own"
 
 TEXT_MOST: Final = 20
@@ -259,7 +261,10 @@ class BluetoothBoard:
         return kind
 
     async def _transferred(self, board: DiscoveredBoard, job: Job, memory: Memory) -> AsyncGenerator[Step, None]:
-        link = self._link(board, memory)
+        asks = self.surroundings.may_pair and await self._radio(board).is_bonded(board.addresses[0]) is None
+        if asks and board.mode is BoardMode.APPLICATION:
+            yield Step(Stage.CHECKING, note=SYSTEM_ASKS)
+        link = self._link(board, memory, may_ask=asks)
         mode = await link.find(self._limits.answer)
         if mode is None:
             raise _not_heard(board)
@@ -288,11 +293,11 @@ class BluetoothBoard:
             raise RadioError(f"Bluetooth is not open, and {board.name} is reached by it alone", reason="no-bluetooth")
         return radio
 
-    def _link(self, board: DiscoveredBoard, memory: Memory | None = None) -> BluetoothLink:
+    def _link(self, board: DiscoveredBoard, memory: Memory | None = None, *, may_ask: bool = False) -> BluetoothLink:
         """A link to the board; with a memory for a transfer, which is written down in the end."""
         address = board.addresses[0]
         keep = None if memory is None else partial(self.surroundings.memories.keep, address, memory)
-        return BluetoothLink(self._radio(board), address, board.name, mode_of=self.mode_of, keep=keep)
+        return BluetoothLink(self._radio(board), address, board.name, mode_of=self.mode_of, keep=keep, may_ask=may_ask)
 
     @asynccontextmanager
     async def _opened(self, board: DiscoveredBoard) -> AsyncGenerator[BluetoothLink]:

@@ -242,3 +242,13 @@ async def test_a_system_that_pairs_by_itself_does_no_harm(
     steps = await air.flash(living, program_file(tmp_path, runtime=BONDED), config=BY_HAND)
     assert steps[-1].proof is not None
     assert living.board.holds(image(breed, runtime=BONDED))
+
+
+@pytest.mark.parametrize("may_pair", [False, True])
+async def test_of_a_system_that_asks_by_itself_whether_to_pair_a_person_is_told(
+    air: Room, tmp_path: Path, may_pair: bool
+) -> None:
+    await air.open_radio(hides_addresses=True)
+    living = await in_pairing_mode(air, "microbit-v2", may_pair=may_pair)
+    steps = await air.flash(living, program_file(tmp_path, runtime=BONDED))
+    assert ("asks whether to pair" in notes(steps)) is may_pair
