@@ -155,7 +155,7 @@ class HttpBoard:
         """Nothing new: until it has all of an image, a board runs what it ran."""
         return ""
 
-    async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:
+    async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> str:
         """Restart the board by ``POST /restart`` and wait until it is back.
 
         Raises:
@@ -176,6 +176,7 @@ class HttpBoard:
                         raise
                     accepted = False
                 await self._return(board, Expectation(accepted=accepted, before=before, asked_at=asked_at))
+        return ""
 
     async def identify(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:
         """Make the board show itself by ``POST /identify``.

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dbus_fast import Message
 
 from enmctl.errors import RadioError
+from enmctl.radio import bluez as bluez_module
 from enmctl.radio import system_bus
 from enmctl.radio.bluetooth import (
     AttError,
@@ -265,6 +267,53 @@ async def test_switching_it_off_and_on_takes_until_it_is_on(daemon: FakeBluetoot
     daemon.objects.clear()
     assert not await backend.power_cycle()
     await backend.close()
+
+
+def is_on(daemon: FakeBluetoothd) -> bool:
+    return bool(daemon.objects["/org/bluez/hci0"]["org.bluez.Adapter1"]["Powered"].value)
+
+
+@pytest.mark.parametrize("leaves", ["the try", "the radio"])
+async def test_an_adapter_that_is_off_when_somebody_leaves_comes_on_again(daemon: FakeBluetoothd, leaves: str) -> None:
+    daemon.add_device(FakeDevice(failures=[AnswerError("Failed", "Software caused connection abort")]))
+    switch = daemon._on_freedesktop_dbus_properties_set
+
+    async def switch_slowly(message: Message) -> None:
+        await switch(message)
+        await asyncio.sleep(0.05)
+
+    daemon._on_freedesktop_dbus_properties_set = switch_slowly  # type: ignore[method-assign]
+    async with BluetoothRadio(Settings(bluetooth_long_timeout=2, bluetooth_power_cycle_after=1)) as radio:
+        opening = asyncio.ensure_future(radio.open(ADDRESS))
+        await until(lambda: not is_on(daemon))
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        if leaves == "the try":
+            await until(lambda: is_on(daemon))
+            async with radio.connect(ADDRESS) as connection:
+                assert await connection.read(ECHO) == b""
+    assert is_on(daemon)
+
+
+async def test_an_adapter_that_does_not_come_on_at_once_is_told_to_again(
+    daemon: FakeBluetoothd, radio: BluetoothRadio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bluez_module, "POWER_PAUSE", 0.01)
+    daemon.refuses_power = 2
+    assert await radio._backend.power_cycle()
+    assert is_on(daemon)
+    daemon.refuses_power = 1000
+    with pytest.raises(NoAnswerError):
+        await radio._backend.power_cycle()
+    assert not is_on(daemon)
+    radio.listen(lambda _: None)
+    await until(lambda: radio.trouble is not None)
+    daemon.refuses_power = 0
+    await until(lambda: radio.is_listening)
+    daemon.switch(on=False)
+    await until(lambda: not radio.is_listening)
+    assert not is_on(daemon), "somebody else has switched it off"
 
 
 async def test_without_bluetoothd_or_without_a_bus_it_says_what_to_do(
