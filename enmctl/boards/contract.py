@@ -122,8 +122,12 @@ class BoardDriver(Protocol):
         """What a board is left with whose update was stopped, and how to go on; "" where it runs what it ran."""
         ...
 
-    async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:
-        """Restart the board and wait until it is back. Raises RefusedError where its firmware cannot."""
+    async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> str:
+        """Restart the board and wait until it is back. Raises RefusedError where its firmware cannot.
+
+        Returns:
+            what else people should know of it, "" where there is nothing.
+        """
         ...
 
     async def identify(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:

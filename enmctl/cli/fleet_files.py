@@ -160,7 +160,7 @@ def init_fleet(call: Call, file: Path | None, *, seconds: float | None) -> None:
         OfflineError: no board is heard.
     """
     path = fleet_path(file)
-    if path.exists():
+    if os.path.exists(path):
         raise OutputError(f"{path} is there already", remedy="name another file, or edit that one", reason="exists")
     call.log_warnings()
     boards, listened = asyncio.run(_boards_heard(call, seconds))

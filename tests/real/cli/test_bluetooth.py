@@ -278,6 +278,15 @@ def test_boards_are_restarted_and_show_themselves_as_their_programs_can(enmctl: 
     assert "no way to show itself" in result.stderr
 
 
+def test_a_program_that_nobody_hears_is_restarted_and_that_is_said(enmctl: Run, world: Outside, add: Add) -> None:
+    living = add("microbit-v2", 22, image=image("microbit-v2", bluetooth=False))
+    world.call(lambda: living.reset(Boot.PAIRING))
+    result = enmctl("restart", NAMES[22])
+    assert result.exit_code == 0, result.stderr
+    assert "is not heard again" in result.stdout + result.stderr
+    assert living.board.mode == "application"
+
+
 @posix
 def test_six_digits_are_asked_for_on_a_terminal_and_without_one_it_is_said_what_to_do(
     enmctl: Run, world: Outside, add: Add, tmp_path: Path, settings: dict[str, str]
