@@ -18,7 +18,7 @@ from enmctl.errors import ExitCode, FirmwareError, FleetError, OfflineError, Out
 from enmctl.gateway.lookout import Bench, look_around, with_bluetooth
 from enmctl.models import DiscoveredBoard, Radio
 from enmctl.sources.fleet.document import told
-from enmctl.sources.fleet.fleet import REMEDY, Fleet, faulty, read_fleet, text_of
+from enmctl.sources.fleet.fleet import Fleet, faulty, read_fleet, remedy_for, text_of
 from enmctl.sources.fleet.releases import Release, hand_out
 from enmctl.sources.fleet.sections import Fault
 
@@ -80,7 +80,7 @@ def check_fleet(call: Call, file: Path | None) -> int:
                 call.output.line(fault)
             if error.untold:
                 call.output.line(f"and {error.untold} more")
-            if error.remedy and error.remedy != REMEDY:
+            if error.remedy and error.remedy != remedy_for(path):
                 call.output.say(error.remedy)
         return ExitCode.FILE
     if call.output.as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import sys
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
@@ -43,8 +44,6 @@ SYNTAX_HINTS: Final = {
     "Unescaped": BACKSLASH,
 }
 """What people mostly did where ``tomllib`` says so."""
-
-REMEDY: Final = "put it right; enmctl fleet check tells when it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +130,11 @@ def read_fleet(path: Path, board_types: Collection[str], *, most: int, seen: Sta
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise FleetError.of([_syntax_fault(path, text, error)], remedy=REMEDY) from None
+        raise FleetError.of([_syntax_fault(path, text, error)], remedy=remedy_for(path)) from None
     except ValueError as error:
-        raise FleetError.of([_number_fault(path, text, error)], remedy=REMEDY) from None
+        raise FleetError.of([_number_fault(path, text, error)], remedy=remedy_for(path)) from None
     except RecursionError:
-        raise FleetError.of([f"{path}:1:1: it is nested too deeply"], remedy=REMEDY) from None
+        raise FleetError.of([f"{path}:1:1: it is nested too deeply"], remedy=remedy_for(path)) from None
     reader = Reader(board_types)
     document = reader.read(values)
     if document is None:
@@ -148,6 +147,11 @@ def read_fleet(path: Path, board_types: Collection[str], *, most: int, seen: Sta
     for device in document.devices.values():
         own[device.application][device.board] = device
     return Fleet(path, document, releases, own)
+
+
+def remedy_for(path: Path) -> str:
+    """What to do about faults in a fleet file."""
+    return f"put it right; enmctl fleet check {shlex.quote(str(path))} tells when it is"
 
 
 def text_of(path: Path) -> str:
@@ -204,4 +208,4 @@ def faulty(path: Path, text: str, faults: Iterable[Fault]) -> FleetError:
     for offset, problem in placed[:FAULTS_MOST]:
         line, column = line_and_column(text, offset)
         lines.append(f"{path}:{line}:{column}: {problem}")
-    return FleetError.of(lines, remedy=REMEDY, untold=max(0, len(placed) - FAULTS_MOST))
+    return FleetError.of(lines, remedy=remedy_for(path), untold=max(0, len(placed) - FAULTS_MOST))

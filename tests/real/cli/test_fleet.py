@@ -74,6 +74,7 @@ def test_each_fault_is_a_line_with_its_place_and_exit_code_4(enmctl: Run, file: 
     file.write_text(TEXT.replace('"1.0"', "1") + "colour = 1\n", "utf-8")
     result = enmctl("fleet", "check")
     assert result.exit_code == ExitCode.FILE
+    assert "enmctl fleet check" not in result.stderr
     first, second = result.stdout.splitlines()
     assert first.startswith("fleet.toml:4:11: 1 cannot be `version`")
     assert second.startswith("fleet.toml:6:1: unknown key 'colour'")
@@ -203,6 +204,7 @@ def test_a_broken_file_ends_a_command_with_its_place_and_exit_code_4(enmctl: Run
     result = enmctl(*words, "--fleet", file)
     assert result.exit_code == ExitCode.FILE
     assert "fleet.toml:1:" in result.stderr
+    assert f"enmctl fleet check {file} tells when it is" in result.stderr
     assert "Traceback" not in result.stderr
 
 
