@@ -48,6 +48,9 @@ DEVICE_ALLOWED: Final = "1 to 64 letters, digits or signs"
 BLUETOOTH: Final = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """A Bluetooth address, or what macOS tells in its place."""
 
+EVERY: Final = "*"
+"""The pattern of all names."""
+
 PROVISION_WAYS: Final = ("all", "listed")
 
 
@@ -340,6 +343,8 @@ def _both_claim(first: Membership, second: Membership) -> list[tuple[str, str]]:
     """What two applications of one board type both claim: where that stands in the second, and what it is."""
     if not first.is_open or not second.is_open:
         return []
+    if EVERY in first.names or EVERY in second.names:
+        return [("names", "boards, for one of them takes every board of its type")]
     found = [("applications", f"the boards of application {number}") for number in _both(first, second)]
     found += [("addresses", f"the board at {address}") for address in first.addresses & second.addresses]
     found += [

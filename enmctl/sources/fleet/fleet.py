@@ -40,6 +40,7 @@ SYNTAX_HINTS: Final = {
     "Invalid value": "text stands in quotes",
     "Cannot overwrite a value": "the same key stands further up",
     "Cannot declare": "it stands further up, or is made of a value there; put together what belongs together",
+    "Invalid initial character for a key part": "a table in { } stands on one line, without a comma at its end",
     "Invalid hex value": BACKSLASH,
     "Unescaped": BACKSLASH,
 }

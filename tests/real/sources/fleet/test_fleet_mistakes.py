@@ -126,6 +126,17 @@ MISTAKES = {
         "1.0 is lamps's own version, with other firmware",
     ),
     "a share of nothing": (f"[policy]\nstop_after = '0.0%'\n{LAMPS}", "2:14", "a share above 0"),
+    "a table over several lines": (LAMPS + "config = {\n}\n", "6:11", "a table in { } stands on one line"),
+    "an application that takes every board": (
+        LAMPS + LAMPS.replace("lamps", "other").replace("applications = [511898]", "names = ['*']"),
+        "10:20",
+        "lamps and other both claim boards, for one of them takes every board of its type: leave it to one of them",
+    ),
+    "an application beside one that takes every board": (
+        LAMPS.replace("applications = [511898]", "names = ['*']") + LAMPS.replace("lamps", "other"),
+        "10:1",
+        "for one of them takes every board of its type",
+    ),
     "a null character in a signature": (LAMPS + 'signature = "a\\u0000"\n', "6:13", "cannot be `signature`"),
 }
 
