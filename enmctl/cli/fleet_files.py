@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,11 +14,11 @@ from typing import Any, Final
 from enmctl.boards.installed import board_types, drivers
 from enmctl.cli.durations import spell
 from enmctl.cli.shell import Call
-from enmctl.errors import ExitCode, FirmwareError, FleetError, OfflineError, OutputError
+from enmctl.errors import ExitCode, FirmwareError, FleetError, OfflineError, OutputError, SettingError
 from enmctl.gateway.lookout import Bench, look_around, with_bluetooth
 from enmctl.models import DiscoveredBoard, Radio
 from enmctl.sources.fleet.document import told
-from enmctl.sources.fleet.fleet import Fleet, faulty, read_fleet, text_of
+from enmctl.sources.fleet.fleet import REMEDY, Fleet, faulty, read_fleet, text_of
 from enmctl.sources.fleet.releases import Release, hand_out
 from enmctl.sources.fleet.sections import Fault
 
@@ -79,6 +80,8 @@ def check_fleet(call: Call, file: Path | None) -> int:
                 call.output.line(fault)
             if error.untold:
                 call.output.line(f"and {error.untold} more")
+            if error.remedy and error.remedy != REMEDY:
+                call.output.say(error.remedy)
         return ExitCode.FILE
     if call.output.as_json:
         call.output.document({"file": str(path), "faults": [], "untold": 0, "applications": described})
@@ -102,7 +105,7 @@ def _described(fleet: Fleet, settings: Any) -> list[dict[str, Any]]:
     """Each application with what a driver makes of its firmware.
 
     Raises:
-        FleetError: a driver refuses a firmware file.
+        FleetError: a driver refuses a firmware file, or the config.
     """
     known = drivers(settings)
     described, faults = [], []
@@ -112,6 +115,9 @@ def _described(fleet: Fleet, settings: Any) -> list[dict[str, Any]]:
                 words = _read_by_driver(fleet, release, known[application.board_type], application.config, settings)
             except FirmwareError as error:
                 faults.append(Fault(release.entry.keys, str(_in_a_file(error, release, application.board_type))))
+                continue
+            except SettingError as error:
+                faults.append(Fault(("applications", name, "config", error.message.split()[0]), str(error)))
                 continue
             described.append(
                 {
@@ -165,7 +171,7 @@ def init_fleet(call: Call, file: Path | None, *, seconds: float | None) -> None:
         )
     types = {board.board_type: board.application_id for board in boards}
     firmware = _firmware_for_simulated(path.parent, types) if call.simulate else {}
-    text = HEAD.format(file=path.name, well_for="20s" if call.simulate else "5m") + "".join(
+    text = HEAD.format(file=shlex.quote(path.name), well_for="20s" if call.simulate else "5m") + "".join(
         SECTION.format(**section) for section in _sections(boards, firmware)
     )
     _write(path, text.encode())
@@ -173,10 +179,10 @@ def init_fleet(call: Call, file: Path | None, *, seconds: float | None) -> None:
         call.output.document({"file": str(path), "boards": [board.local_id for board in boards]})
         return
     call.output.line(f"{path} is written, for {len(boards)} boards")
-    simulate = "--simulate " if call.simulate else ""
+    simulate, word = "--simulate " if call.simulate else "", shlex.quote(str(path))
     call.output.say(
-        f"edit it, then: enmctl fleet check {path}, enmctl {simulate}plan --fleet {path}, "
-        f"enmctl {simulate}run --fleet {path}"
+        f"edit it, then: enmctl fleet check {word}, enmctl {simulate}plan --fleet {word}, "
+        f"enmctl {simulate}run --fleet {word}"
     )
 
 
@@ -198,13 +204,13 @@ def _sections(boards: Sequence[DiscoveredBoard], firmware: Mapping[str, str]) ->
     An application is of one board type; of two types that name the same, the second goes by address too.
     """
     kinds: dict[tuple[str, int | None], list[DiscoveredBoard]] = {}
+    types: dict[int | None, str] = {}
     for board in boards:
-        kinds.setdefault((board.board_type, board.application_id), []).append(board)
+        is_its = types.setdefault(board.application_id, board.board_type) == board.board_type
+        kinds.setdefault((board.board_type, board.application_id if is_its else None), []).append(board)
     sections = []
-    numbers = set()
     for (board_type, number), mine in kinds.items():
-        if number is not None and number not in numbers:
-            numbers.add(number)
+        if number is not None:
             name, taken = f"{board_type}-{number}", f"{{ applications = [{number}] }}"
         else:
             places = ", ".join(f'"{place}"' for place in dict.fromkeys(map(_place, mine)))
@@ -233,7 +239,7 @@ def _firmware_for_simulated(folder: Path, types: Mapping[str, int | None]) -> di
         for board_type, application_id in types.items():
             kind, data = _simulated_firmware(board_type, application_id, version, number)
             name = f"{'firmware' if kind == '.bin' else board_type}-{version}{kind}"
-            _write(folder / name, data)
+            _write_new(folder / name, data)
             first.setdefault(board_type, name)
     return first
 
@@ -248,6 +254,21 @@ def _simulated_firmware(board_type: str, application_id: int | None, version: st
 
     ((name, data),) = asset(board_type, application_id, version, size=SIMULATED_BLUETOOTH_SIZE, seed=seed).items()
     return Path(name).suffix, data
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Write a file that is not there, or is this one already."""
+    if not _holds(path, data):
+        if path.exists():
+            raise OutputError(f"{path} is there already", remedy="name a fleet file in another folder", reason="exists")
+        _write(path, data)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def _write(path: Path, data: bytes) -> None:
