@@ -63,6 +63,8 @@ def _journal_after_first_byte() -> None:
             await journal.close()
 
     class _Late:
+        in_doubt = True
+
         def __init__(self, begin: Callable[[], Any]) -> None:
             self._begin = begin
             self._context: Any = None

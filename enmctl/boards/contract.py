@@ -119,7 +119,10 @@ class BoardDriver(Protocol):
         ...
 
     async def left_with(self, board: DiscoveredBoard) -> str:
-        """What a board is left with whose update was stopped, and how to go on; "" where it runs what it ran."""
+        """What a board is left with whose update was stopped or failed, and how to go on; "" where it runs what it ran.
+
+        By "" the gateway goes on believing what it knows of the board, so whoever is not sure says something else.
+        """
         ...
 
     async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> str:

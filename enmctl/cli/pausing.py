@@ -7,12 +7,15 @@ import time
 from enmctl.cli.durations import spell
 from enmctl.cli.shell import Call
 from enmctl.errors import BusyError, OfflineError
-from enmctl.gateway.at_work import gateway_at_work
+from enmctl.gateway.at_work import client_of_running
 from enmctl.gateway.client import GatewayClient
 from enmctl.models import GatewayStatus
 
 LOOK_AGAIN = 0.1
 """Seconds between two looks whether the gateway has come to rest."""
+
+STARTS_WITHIN = 5.0
+"""Seconds that a gateway which is only starting is given to take commands."""
 
 PATIENCE = 10.0
 """Seconds beyond what a running transfer may take at most."""
@@ -22,18 +25,29 @@ def ask_for(call: Call, status: GatewayStatus, seconds: float | None = None) -> 
     """Have the gateway pause (for so many seconds, or until told otherwise) or go on, and wait until it does.
 
     Raises:
-        BusyError: somebody else asked for the opposite meanwhile.
+        BusyError: somebody else asked for the opposite meanwhile, or a gateway is at work that takes no commands.
         OfflineError: it took longer than a transfer may take.
         GatewayError: the gateway does not answer.
     """
-    at_work = gateway_at_work(call.settings)
-    client = None if at_work is None else at_work[1]
+    client = _client(call)
     if client is None:
         _keep_for_next(call, status, seconds)
     else:
         client.set_status(status, seconds)
         _wait_for(call, client, status, seconds)
     _tell(call, status, seconds, now=client is not None)
+
+
+def _client(call: Call) -> GatewayClient | None:
+    """The gateway that runs, once it takes commands; None where none runs, or no more."""
+    deadline = time.monotonic() + STARTS_WITHIN
+    while True:
+        try:
+            return client_of_running(call.settings)
+        except BusyError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(LOOK_AGAIN)
 
 
 def _wait_for(call: Call, client: GatewayClient, status: GatewayStatus, seconds: float | None) -> None:

@@ -16,7 +16,13 @@ LOG = logging.getLogger(__name__)
 
 
 class Journal:
-    """The journal's row of one running attempt."""
+    """The journal's row of one running attempt.
+
+    Attributes:
+        sent: bytes that moved.
+        is_open: whether its end is still to be written down.
+        in_doubt: whether the board may run something else by now than it did; whoever knows better says so.
+    """
 
     def __init__(self, crew: Crew, attempt_id: int) -> None:
         self._crew = crew
@@ -25,6 +31,7 @@ class Journal:
         self._stage: Stage | None = None
         self.sent = 0
         self.is_open = True
+        self.in_doubt = False
 
     async def note(self, step: Step) -> None:
         """Write down the beginning of a stage; how many bytes moved is written at the end alone.
@@ -34,6 +41,7 @@ class Journal:
         """
         if step.stage is Stage.TRANSFERRING:
             self.sent = step.done
+            self.in_doubt = True
         if step.stage is self._stage or step.stage is Stage.DONE:
             return
         self._stage = step.stage
@@ -46,7 +54,7 @@ class Journal:
             LOG.warning("the journal lacks a stage of a running update: %s", error)
 
     async def end(self, outcome: Outcome, *, proof: Proof | None = None, reason: str = "", message: str = "") -> None:
-        """Write down how it went."""
+        """Write down how it went, and that it is not known what the device runs where that is in doubt."""
         self.is_open = False
         await self._crew.store.call(
             Store.end_attempt,
@@ -57,21 +65,27 @@ class Journal:
             reason=reason,
             message=message,
             sent=self.sent,
+            in_doubt=self.in_doubt and outcome is not Outcome.SUCCEEDED,
         )
 
     async def succeed(self, uuid: str, *, proof: Proof, commit: str | None, held_target: str | None) -> None:
         """Write down success and what the device runs now, both or neither."""
         self.is_open = False
-        await self._crew.store.call(
-            Store.succeed_update,
-            self._id,
-            uuid,
-            ended_at=self._crew.now(),
-            proof=proof,
-            commit=commit,
-            sent=self.sent,
-            held_target=held_target,
-        )
+        try:
+            await self._crew.store.call(
+                Store.succeed_update,
+                self._id,
+                uuid,
+                ended_at=self._crew.now(),
+                proof=proof,
+                commit=commit,
+                sent=self.sent,
+                held_target=held_target,
+            )
+        except StoreError as error:
+            self.is_open = error.reason != "stuck"  # that may still come about
+            raise
+        self._crew.came_at[uuid] = asyncio.get_running_loop().time()
 
 
 @asynccontextmanager
@@ -88,14 +102,18 @@ async def attempt(
     try:
         yield journal
     except asyncio.CancelledError:
-        await asyncio.shield(journal.end(Outcome.INTERRUPTED, reason="stopped", message="the gateway stopped"))
+        if journal.is_open:
+            reason = crew.gate.closed_by
+            message = f"the gateway {'was paused' if reason == 'paused' else 'stopped'}"
+            await asyncio.shield(journal.end(Outcome.INTERRUPTED, reason=reason, message=message))
         raise
     except EnmError as error:
         if journal.is_open:
             await journal.end(outcome_of(error), reason=error.reason, message=str(error))
         raise
     except Exception as error:
-        await journal.end(Outcome.FAILED, reason="bug", message=repr(error))
+        if journal.is_open:
+            await journal.end(Outcome.FAILED, reason="bug", message=repr(error))
         raise
 
 

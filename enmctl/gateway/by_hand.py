@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from enmctl.boards.contract import Firmware
-from enmctl.errors import EnmError, FirmwareError, TransferError, UnsettledError
+from enmctl.errors import EnmError, FirmwareError, UnsettledError
 from enmctl.gateway.decide import commit_of
+from enmctl.gateway.half_way import not_done, runs_what_it_ran
 from enmctl.gateway.jobs import Target
 from enmctl.gateway.lookout import Bench
 from enmctl.models import AttemptKind, Outcome, Proof, Stage, Step, short
@@ -31,10 +32,9 @@ async def flash(bench: Bench, target: Target, file: Path, *, hold: bool) -> Asyn
         raise FirmwareError(f"{file.name} is for {firmware.board_type}, and {target.board.name} is none")
     async with (
         _journalled(bench, target, AttemptKind.FLASH, firmware.size) as journal,
-        aclosing(_transferred(bench, target, firmware)) as steps,
+        aclosing(_transferred(bench, target, firmware, journal)) as steps,
     ):
         async for step in steps:
-            await journal.note(step)
             if step.stage is not Stage.DONE:
                 yield step
                 continue
@@ -42,8 +42,28 @@ async def flash(bench: Bench, target: Target, file: Path, *, hold: bool) -> Asyn
             yield replace(step, note=_what_follows(target, hold=hold))
 
 
-async def _transferred(bench: Bench, target: Target, firmware: Firmware) -> AsyncGenerator[Step, None]:
-    """The driver's steps, within the limit of one attempt."""
+async def _transferred(
+    bench: Bench, target: Target, firmware: Firmware, journal: _Journal
+) -> AsyncGenerator[Step, None]:
+    """The driver's steps, within the limit of one attempt, each journalled before it is told."""
+    try:
+        async with aclosing(_within_limit(bench, target, firmware, journal)) as steps:
+            async for step in steps:
+                await journal.note(step)
+                yield step
+    except (EnmError, asyncio.CancelledError, GeneratorExit) as error:
+        if (
+            journal.is_open
+            and journal.in_doubt
+            and await runs_what_it_ran(target.driver, target.board, error, journal.last)
+        ):
+            journal.in_doubt = False
+        raise
+
+
+async def _within_limit(
+    bench: Bench, target: Target, firmware: Firmware, journal: _Journal
+) -> AsyncGenerator[Step, None]:
     limit = bench.settings.update_timeout
     deadline = asyncio.get_running_loop().time() + limit
     async with aclosing(target.driver.update(target.board, firmware, target.config)) as steps:
@@ -52,7 +72,7 @@ async def _transferred(bench: Bench, target: Target, firmware: Firmware) -> Asyn
                 async with asyncio.timeout_at(deadline):
                     step = await anext(steps, None)
             except TimeoutError:
-                raise TransferError(f"{target.board.name} was not done after {limit:g} s", reason="timeout") from None
+                raise not_done(target.board, limit, journal.last) from None
             if step is None:
                 return
             yield step
@@ -82,7 +102,10 @@ def _what_follows(target: Target, *, hold: bool) -> str:
 
 
 class _Journal:
-    """The journal's row of one attempt by hand, where the board is a known device."""
+    """The journal's row of one attempt by hand, where the board is a known device.
+
+    ``last`` is the step that was noted last; ``in_doubt`` tells whether the board may run something else by now.
+    """
 
     def __init__(self, store: StoreThread | None, target: Target, row: int | None) -> None:
         self._store = store
@@ -92,11 +115,15 @@ class _Journal:
         self._stage: Stage | None = None
         self._sent = 0
         self.is_open = row is not None
+        self.last: Step | None = None
+        self.in_doubt = False
 
     async def note(self, step: Step) -> None:
         """Write down the beginning of a stage."""
+        self.last = step
         if step.stage is Stage.TRANSFERRING:
             self._sent = step.done
+            self.in_doubt = True
         if self._store is None or self._row is None or step.stage in (self._stage, Stage.DONE):
             return
         self._stage = step.stage
@@ -117,6 +144,7 @@ class _Journal:
             reason=reason,
             message=message,
             sent=self._sent,
+            in_doubt=self.in_doubt and outcome is not Outcome.SUCCEEDED,
         )
 
     async def succeed(self, step: Step, *, held: str | None) -> None:
@@ -152,4 +180,7 @@ async def _journalled(bench: Bench, target: Target, kind: AttemptKind, size: int
     except EnmError as error:
         outcome = Outcome.UNKNOWN if isinstance(error, UnsettledError) else Outcome.FAILED
         await journal.end(outcome, reason=error.reason, message=str(error))
+        raise
+    except Exception as error:
+        await journal.end(Outcome.FAILED, reason="bug", message=repr(error))
         raise

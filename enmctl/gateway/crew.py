@@ -46,7 +46,8 @@ class Watcher:
 class Crew:
     """Everything that work on boards needs.
 
-    ``live`` has a row for each board in hand. ``reach`` is what it may touch.
+    ``live`` has a row for each board in hand. ``came_at`` tells when this run of the gateway saw a device (by its uuid)
+    come to its commit, by the loop's clock. ``reach`` is what it may touch.
     """
 
     settings: Settings
@@ -66,6 +67,7 @@ class Crew:
     reach: Reach = OUTSIDE
     desired: Desired = field(default_factory=Desired)
     live: dict[BoardKey, Live] = field(default_factory=dict)
+    came_at: dict[str, float] = field(default_factory=dict)
     watcher: Watcher = field(default_factory=Watcher)
     now: Callable[[], float] = time.time
 

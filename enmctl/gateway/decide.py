@@ -37,6 +37,10 @@ from enmctl.models import (
     PinnedBy,
     Report,
 )
+from enmctl.store.rows import NO_FAILURES
+
+_REMEDIES = frozenset({"target_config", "target_environment"})
+"""The columns of a device in which people put right what made an update fail: it is tried again at once."""
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 """What a commit of the Supervisor looks like."""
@@ -69,12 +73,13 @@ class Stored:
     """What is known beyond one pass.
 
     ``devices`` has the deleted ones too. ``busy`` are boards that a worker has in hand: they are left alone.
-    ``hooked`` tells when (by the loop's clock) a hook last set a device's target, ``told`` what the source knows.
+    ``hooked`` tells when a hook last set a device's target, ``told`` what the source knows.
     ``settled`` is false while the radios have not listened long enough to call a board offline that nobody heard, or
     that was heard and has not been asked yet.
     ``heard`` is false until the source has answered once; ``list_serial`` numbers its answers. ``there_since`` tells
-    since when a board is online without a gap, ``lost_at`` when it was seen to go last. Times but ``hooked`` are
-    seconds since the epoch.
+    since when a board is online without a gap, ``lost_at`` when it was seen to go last, ``came_at`` when a device was
+    seen to come to its commit by this run of the gateway. These three, ``hooked`` and ``moment``, which is now, are by
+    the loop's clock, which nobody sets; other times are seconds since the epoch.
     """
 
     devices: Sequence[Device]
@@ -87,6 +92,8 @@ class Stored:
     report_interval: float = 300.0
     there_since: Mapping[BoardKey, float] = field(default_factory=dict)
     lost_at: Mapping[BoardKey, float] = field(default_factory=dict)
+    came_at: Mapping[str, float] = field(default_factory=dict)
+    moment: float = 0.0
 
 
 def decide(desired: Desired, seen: Mapping[BoardKey, Seen], stored: Stored, now: float) -> list[Action]:
@@ -101,7 +108,7 @@ def decide(desired: Desired, seen: Mapping[BoardKey, Seen], stored: Stored, now:
     actions: list[Action] = []
     stranded: list[Action] = []
     taken: set[BoardKey] = set()
-    facts = Facts(stored.busy, stored.there_since, stored.lost_at)
+    facts = Facts(stored.moment, stored.busy, stored.there_since, stored.lost_at, stored.came_at)
     rollout = Rollout(desired, seen, stored.devices, facts, now)
     for device in stored.devices:
         key = device.key
@@ -202,6 +209,8 @@ def _news(device: Device, listed: ListedDevice, desired: Desired, stored: Stored
         changes["target_config"] = listed.target_config
     if listed.target_environment is not None and listed.target_environment != device.target_environment:
         changes["target_environment"] = listed.target_environment
+    if device.failures and not _REMEDIES.isdisjoint(changes):
+        changes |= NO_FAILURES
     return changes
 
 

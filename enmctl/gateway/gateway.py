@@ -29,8 +29,10 @@ from enmctl.gateway.claiming import claimed
 from enmctl.gateway.configuring import configure_and_tell, restart
 from enmctl.gateway.crew import Crew
 from enmctl.gateway.decide import Stored, decide
+from enmctl.gateway.handed_over import clear_leftovers
 from enmctl.gateway.hotspot import is_for_wifi
 from enmctl.gateway.listening import Listening
+from enmctl.gateway.news import forget_failures, reconfigured, write_news
 from enmctl.gateway.presence import Presence
 from enmctl.gateway.provisioning import Provisioning
 from enmctl.gateway.saying import Saying
@@ -73,6 +75,7 @@ class Gateway:
         self.hooked: dict[str, float] = {}
         self._list_serial = 0
         self._stored_types: Collection[str] = ()
+        self._reconfigured: frozenset[int] = frozenset()
         self._cache_has_grown = True
         self._turned_at = asyncio.get_running_loop().time()
         self._turning = asyncio.Lock()
@@ -118,6 +121,7 @@ class Gateway:
             self.want_hotspot()
             while self.crew.signals.gone:
                 self._inquire(self.crew.signals.gone.pop())
+            await self._let_reconfigured_try()
             actions = await self.plan()
             await self._take_up([action for action in actions if isinstance(action, (Meet, Record))])
             await self._send_back([action for action in actions if isinstance(action, Pin)])
@@ -161,7 +165,7 @@ class Gateway:
         """
         crew = self.crew
         if crew.discovery.is_listening:
-            self.presence.note(crew.discovery.boards, crew.now())
+            self.presence.note(crew.discovery.boards, asyncio.get_running_loop().time())
         else:
             self.presence.forget()
         in_hand_before = crew.workers.busy
@@ -178,10 +182,19 @@ class Gateway:
             report_interval=crew.settings.report_interval,
             there_since=self.presence.there_since,
             lost_at=self.presence.lost_at,
+            came_at=crew.came_at,
+            moment=asyncio.get_running_loop().time(),
         )
         return decide(crew.desired, crew.discovery.boards, stored, crew.now())
 
+    async def _let_reconfigured_try(self) -> None:
+        """Forget the failures of the devices whose application has another config now: it may be what they wanted."""
+        if now := self._reconfigured:
+            await self.crew.store.call(forget_failures, now)
+            self._reconfigured -= now
+
     def _heard(self, desired: Desired) -> None:
+        self._reconfigured |= reconfigured(self.crew.desired, desired)
         self.crew.desired = desired
         self.crew.discovery.reclaim()
         self._list_serial += 1
@@ -226,7 +239,7 @@ class Gateway:
         ]
         changes = [(action.uuid, action.changes) for action in actions if isinstance(action, Record)]
         if met or changes:
-            await self.crew.store.call(_write_news, met, changes, self._list_serial)
+            await self.crew.store.call(write_news, met, changes, self._list_serial)
 
     async def _send_back(self, pins: Sequence[Pin]) -> None:
         """Note which devices are to go back to their last good commit, unless their target has changed meanwhile."""
@@ -338,8 +351,9 @@ class Gateway:
             LOG.error("beside the loop: %s", error)
 
     async def begin(self) -> None:
-        """Settle what the last run left: its interrupted attempts, its locks, the number of its last list."""
+        """Settle what the last run left: its interrupted attempts, its files, the number of its last list."""
         crew = self.crew
+        await asyncio.to_thread(clear_leftovers, crew.settings.assets_directory)
         for note in crew.store.notes:
             LOG.warning("%s", note)
         interrupted = await crew.store.call(Store.interrupt_running, crew.now())
@@ -375,11 +389,3 @@ def _last_serial(store: Store) -> int:
     numbers += [pending.list_serial for pending in store.pending()]
     numbers += [device.first_listed or 0 for device in store.devices(deleted=None)]
     return max(numbers)
-
-
-def _write_news(store: Store, met: Sequence[Device], changes: Collection[Any], serial: int) -> None:
-    store.set_meta("list_serial", str(serial))
-    if met:
-        store.add_many(met)
-    if changes:
-        store.change_many(changes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import tempfile
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from enmctl.gateway.configuring import restart_board
 from enmctl.gateway.control import Job, JobKind
 from enmctl.gateway.crew import Crew
 from enmctl.gateway.decide import Seen, commit_of
+from enmctl.gateway.handed_over import on_disk
 from enmctl.gateway.memories import names_of_begun
 from enmctl.gateway.naming import find_device, is_called
 from enmctl.gateway.provisioning import Provisioning
@@ -238,11 +238,8 @@ def _what_follows(target: Target, *, hold: bool) -> str:
 
 
 def _read_firmware(crew: Crew, job: Job, target: Target) -> Firmware:
-    crew.settings.assets_directory.mkdir(parents=True, exist_ok=True)
     name = Path(job.file_name).name or "firmware.bin"
-    with tempfile.TemporaryDirectory(prefix=".by-hand-", dir=crew.settings.assets_directory) as folder:
-        path = Path(folder) / name
-        path.write_bytes(job.firmware)
+    with on_disk(crew.settings.assets_directory, name, job.firmware) as path:
         return target.driver.read_firmware(path, target.config)
 
 

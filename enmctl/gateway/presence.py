@@ -12,23 +12,23 @@ class Presence:
     """Watches the table of boards from pass to pass; what it knows begins with the process.
 
     Attributes:
-        there_since: seconds since the epoch, for each board that is online.
-        lost_at: seconds since the epoch, for each board that was online before and is not, or was not for a while.
+        there_since: when each board that is online came, by the loop's clock, which nobody sets.
+        lost_at: when each board went that was online before and is not, or was not for a while, by the same clock.
     """
 
     def __init__(self) -> None:
         self.there_since: dict[BoardKey, float] = {}
         self.lost_at: dict[BoardKey, float] = {}
 
-    def note(self, boards: Mapping[BoardKey, Seen], now: float) -> None:
-        """Take the table as it is now into account."""
+    def note(self, boards: Mapping[BoardKey, Seen], moment: float) -> None:
+        """Take the table as it is at this moment, by the loop's clock, into account."""
         online = {key for key, seen in boards.items() if seen.online}
         gone = self.there_since.keys() - online
         for key in gone:
             del self.there_since[key]
-            self.lost_at[key] = now
+            self.lost_at[key] = moment
         for key in online - self.there_since.keys():
-            self.there_since[key] = now
+            self.there_since[key] = moment
 
     def forget(self) -> None:
         """Begin anew: the radios were let go, and that boards are not heard says nothing of them."""

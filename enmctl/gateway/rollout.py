@@ -6,6 +6,7 @@ states no policy holds nothing back.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -58,12 +59,15 @@ class Facts:
     """What is known of the boards beyond their rows.
 
     ``busy`` are in hand; ``there_since`` tells since when one is there without a gap, ``lost_at`` when it was seen to
-    go last (seconds since the epoch).
+    go last, ``came_at`` when a device (by its uuid) was seen to come to its commit. These and ``moment``, which is now,
+    are seconds of a clock that nobody sets.
     """
 
+    moment: float = 0.0
     busy: Collection[BoardKey] = frozenset()
     there_since: Mapping[BoardKey, float] = field(default_factory=dict)
     lost_at: Mapping[BoardKey, float] = field(default_factory=dict)
+    came_at: Mapping[str, float] = field(default_factory=dict)
 
 
 class Rollout:
@@ -204,15 +208,30 @@ class Rollout:
         here = self._seen.get(key)
         if here is None or not here.online:
             return False
-        since = max(device.commit_at or 0.0, self._facts.there_since.get(key, 0.0))
-        return self._now >= since + policy.well_for
+        came_at = self._came_at(device)
+        since = max(-math.inf if came_at is None else came_at, self._facts.there_since.get(key, -math.inf))
+        return self._facts.moment >= since + policy.well_for
+
+    def _came_at(self, device: Device) -> float | None:
+        """When a device came to its commit, by the clock that nobody sets; None where that cannot be told.
+
+        What an earlier run of the gateway wrote down is by a clock that may have been set since: what lies in the
+        future says nothing.
+        """
+        seen = self._facts.came_at.get(device.uuid)
+        if seen is not None:
+            return seen
+        if device.commit_at is None or device.commit_at > self._now:
+            return None
+        return self._facts.moment - (self._now - device.commit_at)
 
     def _was_lost(self, device: Device, policy: Policy) -> bool:
         """Whether a canary was lost while it had to stay well."""
-        if device.key is None or device.commit_at is None:
+        came_at = self._came_at(device)
+        if device.key is None or came_at is None:
             return False
         lost_at = self._facts.lost_at.get(device.key)
-        if lost_at is None or not device.commit_at <= lost_at < device.commit_at + policy.well_for:
+        if lost_at is None or not came_at <= lost_at < came_at + policy.well_for:
             return False
         application = self._desired.applications[device.application_id]
         is_newest = device.commit == application.commit

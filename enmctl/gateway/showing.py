@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from enmctl.boards.contract import BoardDriver
 from enmctl.gateway.attempts import Journal
 from enmctl.gateway.crew import Crew, Live
-from enmctl.models import BoardKey, DeviceStatus, Report, Stage, Step
+from enmctl.gateway.half_way import runs_what_it_ran
+from enmctl.models import BoardKey, DeviceStatus, DiscoveredBoard, Report, Stage, Step
 
 STATUS_OF = {
     Stage.DOWNLOADING: DeviceStatus.DOWNLOADING,
@@ -28,7 +30,11 @@ def nobody(_: Step) -> None:
 
 
 class Showing:
-    """Tells everybody how far the work on one device is: the source, the device's log, the API, the journal."""
+    """Tells everybody how far the work on one device is: the source, the device's log, the API, the journal.
+
+    Attributes:
+        last: the step that was told last.
+    """
 
     def __init__(self, crew: Crew, uuid: str | None, key: BoardKey, journal: Journal, listener: Listener) -> None:
         self._crew = crew
@@ -36,10 +42,12 @@ class Showing:
         self._key = key
         self._journal = journal
         self._listener = listener
+        self.last: Step | None = None
         self._shown: tuple[DeviceStatus, int | None] | None = None
 
     async def show(self, step: Step) -> None:
         """Tell of a step."""
+        self.last = step
         self._listener(step)
         self._crew.watcher.step(self._key, step)
         await self._journal.note(step)
@@ -57,3 +65,12 @@ class Showing:
         if is_new or told:
             share = "" if told is None else f" {told} %"
             self._crew.device_log.write(self._uuid, f"{status}{share}")
+
+    async def broken_off(self, driver: BoardDriver, board: DiscoveredBoard, error: BaseException) -> None:
+        """Take note of an update that ended so: the board is in no doubt where it is known to run what it ran."""
+        if (
+            self._uuid is not None
+            and self._journal.in_doubt
+            and await runs_what_it_ran(driver, board, error, self.last)
+        ):
+            self._journal.in_doubt = False

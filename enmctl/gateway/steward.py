@@ -20,7 +20,7 @@ from enmctl.gateway.planning import Planned, planned
 from enmctl.gateway.rolling_back import asked_for
 from enmctl.models import Device, DeviceStatus, GatewayStatus, Stage, Step
 from enmctl.store import Store
-from enmctl.store.rows import DeviceColumns
+from enmctl.store.rows import NO_FAILURES, DeviceColumns
 
 LOG = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Steward:
     async def begin(self) -> None:
         """Take up where the last run was: paused or not. A radio that cannot be used is logged."""
         if (left := await self._crew.store.call(pause_left, self._crew.now())) > 0:
-            self._crew.gate.close()
+            self._crew.gate.close("paused")
             self._target = GatewayStatus.PAUSED
             self._paused_by = await self._crew.store.call(_kept_name)
             self._resume_in(None if left == math.inf else left)
@@ -85,7 +85,7 @@ class Steward:
             self._resume_in(seconds if status is GatewayStatus.PAUSED else None)
             self._target = status
             if status is GatewayStatus.PAUSED:
-                self._crew.gate.close()
+                self._crew.gate.close("paused")
                 if self._pausing is None or self._pausing.done():
                     self._pausing = asyncio.get_running_loop().create_task(self._pause())
             else:
@@ -156,6 +156,9 @@ class Steward:
             columns["target_config"] = dict(hook.config)
         if hook.environment is not None:
             columns["target_environment"] = dict(hook.environment)
+        then = device.changed(columns)
+        if (then.target_config, then.target_environment) != (device.target_config, device.target_environment):
+            columns.update(NO_FAILURES)
         self._gateway.hooked[device.uuid] = asyncio.get_running_loop().time()
         if columns:
             await self._crew.store.call(Store.change, device.uuid, **columns)
@@ -195,8 +198,13 @@ class Steward:
                 await do()
             except EnmError as error:
                 _put(news, error)
-            except BaseException:
-                _put(news, BusyError("the gateway stopped before it was done", remedy="try again when it runs"))
+            except asyncio.CancelledError:
+                how = "was paused" if self._crew.gate.closed_by == "paused" else "stopped"
+                _put(news, BusyError(f"the gateway {how} before it was done", remedy="try again when it runs"))
+                raise
+            except BaseException as error:
+                remedy = "this is a bug in enmctl: report it with what the gateway's log says of it"
+                _put(news, EnmError(f"the work on {target.board.name} failed, {error!r}", remedy=remedy, reason="bug"))
                 raise
 
         if not self._crew.workers.start(target.key, worker):

@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
+from enmctl.errors import StoreError
 from enmctl.store import Store, StoreThread
 
 LOG = logging.getLogger(__name__)
@@ -79,7 +80,10 @@ class UpdateLock:
             self._holders += 1
 
     async def release(self) -> None:
-        """Hold it once less; with the last, it is removed."""
+        """Hold it once less; with the last, it is removed.
+
+        That the store cannot forget its id is no reason to end a transfer whose bytes are all sent: nobody finds it.
+        """
         self._holders -= 1
         if self._holders or self._id is None:
             return
@@ -87,7 +91,10 @@ class UpdateLock:
             _remove(path, self._id)
         self._held.clear()
         used_id, self._id = self._id, None
-        await self._store.call(Store.forget_lock, used_id)
+        try:
+            await self._store.call(Store.forget_lock, used_id)
+        except StoreError as error:
+            LOG.warning("the database keeps the id of an update lock that is gone: %s", error)
 
     async def _take(self) -> None:
         said = False
@@ -98,7 +105,9 @@ class UpdateLock:
             await asyncio.sleep(LOOK_AGAIN)
 
     async def _try(self) -> bool:
-        """Take every name of the lock, or none."""
+        """Take every name of the lock, or none; nothing is written while somebody else is seen to hold one."""
+        if self.foreign() is not None:
+            return False
         self._id = f"enmctl {secrets.token_hex(16)}"
         await self._store.call(Store.remember_lock, self._id)
         for path in self._paths():

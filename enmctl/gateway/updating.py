@@ -9,18 +9,17 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
-from enmctl.boards.contract import Firmware
+from enmctl.boards.contract import BoardDriver, Firmware
 from enmctl.errors import (
     BoardError,
     BusyError,
     EnmError,
     SourceGoneError,
-    TransferError,
-    UnsettledError,
 )
 from enmctl.gateway.attempts import attempt
 from enmctl.gateway.configuring import configure
 from enmctl.gateway.crew import Crew
+from enmctl.gateway.half_way import not_done
 from enmctl.gateway.rollout import closed
 from enmctl.gateway.showing import Showing, nobody
 from enmctl.gateway.standing import board_of, device_of, set_back, settle
@@ -34,7 +33,6 @@ from enmctl.models import (
     Step,
     short,
 )
-from enmctl.store import Store
 
 LOG = logging.getLogger(__name__)
 
@@ -60,8 +58,6 @@ async def update(crew: Crew, uuid: str, key: BoardKey, commit: str) -> None:
             except EnmError as error:
                 crew.watcher.failed(key, error)
                 crew.device_log.write(uuid, f"Update to {short(commit)} failed: {error}", level="error")
-                if isinstance(error, UnsettledError):
-                    await crew.store.call(Store.doubt_commit, uuid, commit)
                 if error.permanent or not left or isinstance(error, SourceGoneError):
                     await set_back(crew, uuid, commit, error)
                     return
@@ -132,6 +128,22 @@ async def transfer(
     Returns how it is known that the board runs it, and the version that the board tells.
     """
     driver = crew.drivers[board.board_type]
+    try:
+        return await _transfer(crew, driver, board, firmware, config, showing, wanted)
+    except (EnmError, asyncio.CancelledError) as error:
+        await showing.broken_off(driver, board, error)
+        raise
+
+
+async def _transfer(  # noqa: PLR0917 - what transfer takes, and the driver
+    crew: Crew,
+    driver: BoardDriver,
+    board: DiscoveredBoard,
+    firmware: Firmware,
+    config: Mapping[str, str],
+    showing: Showing,
+    wanted: tuple[str, str] | None,
+) -> tuple[Proof, str | None]:
     await showing.show(Step(Stage.QUEUED))
     async with crew.workers.place(driver.radio) as place:
         if wanted is not None:
@@ -148,9 +160,7 @@ async def transfer(
                         return step.proof, step.version
                     await showing.show(step)
         except TimeoutError:
-            raise TransferError(
-                f"{board.name} was not done after {limit:g} s", remedy="it is tried again later", reason="timeout"
-            ) from None
+            raise not_done(board, limit, showing.last) from None
     raise BoardError(f"the driver of {board.board_type} ended without a result", reason="bug")
 
 

@@ -23,9 +23,14 @@ CANCEL_LIMIT = 2.0
 
 
 class Gate:
-    """Lets work start or holds it back; waited for, never polled."""
+    """Lets work start or holds it back; waited for, never polled.
+
+    Attributes:
+        closed_by: what ends the work that is ended while it is closed: "paused" or "stopped".
+    """
 
     def __init__(self) -> None:
+        self.closed_by = "stopped"
         self._open = asyncio.Event()
         self._open.set()
 
@@ -36,16 +41,21 @@ class Gate:
 
     def open(self) -> None:
         """Let work start."""
+        self.closed_by = "stopped"
         self._open.set()
 
-    def close(self) -> None:
-        """Let no further work start."""
+    def close(self, by: str = "stopped") -> None:
+        """Let no further work start, by a pause or a stop."""
+        self.closed_by = by
         self._open.clear()
 
     def check(self) -> None:
         """Raise BusyError where no work may start."""
-        if not self.is_open:
+        if self.is_open:
+            return
+        if self.closed_by == "paused":
             raise BusyError("the gateway is paused", remedy="go on with: enmctl resume", reason="paused")
+        raise BusyError("the gateway stops", remedy="try again when it runs", reason="stopped")
 
 
 class HeldPlace:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from enmctl.models import Attempt, AttemptKind, BoardKey, Outcome, Proof, Stage
 from enmctl.store import queries, rows
 from enmctl.store.devices import update_device
 from enmctl.store.rows import DeviceColumns
 from enmctl.store.tables import Tables
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 _PRUNED_EACH: Final = 64
 """Old attempts are looked for once in so many new ones."""
@@ -25,10 +28,14 @@ _KEEP_GOOD: Final = """
 
 _DOUBT: Final = """
     UPDATE devices SET
-        good_commit = CASE WHEN good_commit IS ? THEN good_commit ELSE "commit" END,
+        good_commit = CASE WHEN ? IN (good_commit, "commit") THEN good_commit ELSE "commit" END,
         "commit" = NULL
     WHERE uuid = ? AND "commit" IS NOT NULL
 """
+"""What a device ran is its last good commit, unless it was on its way back to that, or to what it ran once more."""
+
+_SENDING: Final = frozenset({AttemptKind.UPDATE, AttemptKind.FLASH})
+_HALF_WAY: Final = frozenset({Stage.TRANSFERRING, Stage.ACTIVATING, Stage.RETURNING})
 
 
 class AttemptJournal(Tables):
@@ -45,7 +52,8 @@ class AttemptJournal(Tables):
     ) -> int:
         """Note an attempt before its first byte; its id. ``size`` is the bytes to send.
 
-        A board has one attempt at a time: an older one whose end could not be written down is interrupted.
+        A board has one attempt at a time: an older one whose end could not be written down is interrupted, as
+        ``interrupt_running`` does.
         """
         values = {
             "kind": kind,
@@ -57,11 +65,7 @@ class AttemptJournal(Tables):
             "started_at": started_at,
         }
         with self.writing() as database:
-            sql = """
-                UPDATE attempts SET outcome = ?, ended_at = ?
-                WHERE outcome = 'running' AND application_id = ? AND local_id = ?
-            """
-            database.execute(sql, [rows.cell(Outcome.INTERRUPTED), started_at, *map(rows.cell, key)])
+            _interrupt(database, started_at, key)
             attempts = database.table("attempts").insert({name: rows.cell(value) for name, value in values.items()})
             attempt_id = int(attempts.last_rowid or 0)
             if attempt_id % _PRUNED_EACH == 0:
@@ -89,10 +93,18 @@ class AttemptJournal(Tables):
         reason: str = "",
         message: str = "",
         sent: int | None = None,
+        in_doubt: bool = False,
     ) -> None:
-        """Note how an attempt ended; ``sent`` left out leaves the bytes as they are."""
+        """Note how an attempt ended; ``sent`` left out leaves the bytes as they are.
+
+        With ``in_doubt`` it is not known any more what the device runs, which is noted in the same transaction.
+        """
         ended = {"outcome": outcome, "ended_at": ended_at, "proof": proof, "reason": reason, "message": message}
-        self._set(attempt_id, ended if sent is None else {**ended, "sent": sent})
+        with self.writing() as database:
+            database.execute(*_update(attempt_id, ended if sent is None else {**ended, "sent": sent}))
+            if in_doubt:
+                named = database.execute('SELECT "commit", uuid FROM attempts WHERE id = ?', [attempt_id]).fetchone()
+                _doubt(database, *named)
 
     def succeed_update(
         self,
@@ -118,30 +130,42 @@ class AttemptJournal(Tables):
                 database.execute(_KEEP_GOOD, [new, new, ended_at, rows.cell(uuid)])
             return update_device(database, uuid, {**rows.NO_FAILURES, **columns})
 
-    def doubt_commit(self, uuid: str, tried: str) -> None:
-        """Note that it is not known any more what a device runs that was to come to ``tried``.
-
-        What it ran is its last good commit, unless it was on its way back to that.
-        """
-        with self.writing() as database:
-            database.execute(_DOUBT, [rows.cell(tried), rows.cell(uuid)])
-
     def attempts(self, uuid: str | None = None, local_id: str | None = None, limit: int = 100) -> list[Attempt]:
         """The latest attempts at a device or board, or at all, newest first."""
         with self.reading() as connection:
             return queries.select_attempts(connection, uuid=uuid, local_id=local_id, limit=limit)
 
     def interrupt_running(self, at: float) -> list[Attempt]:
-        """End every attempt of which no end is known as interrupted; these, oldest first, as they now are."""
+        """End every attempt of which no end is known as interrupted; these, oldest first, as they now are.
+
+        What a device runs is not known any more where bytes may have gone out to it.
+        """
         with self.writing() as database:
-            running = queries.running_attempts(database.conn)
-            sql = "UPDATE attempts SET outcome = ?, ended_at = ? WHERE outcome = 'running'"
-            database.execute(sql, [rows.cell(Outcome.INTERRUPTED), at])
+            running = _interrupt(database, at)
         return [replace(attempt, outcome=Outcome.INTERRUPTED, ended_at=at) for attempt in running]
 
     def _set(self, attempt_id: int, columns: dict[str, Any]) -> None:
         with self.writing() as database:
             database.execute(*_update(attempt_id, columns))
+
+
+def _interrupt(database: Database, at: float, key: BoardKey | None = None) -> list[Attempt]:
+    """End the attempts that run, of one board or of all; what is in doubt by that is noted. They, as they were."""
+    running = queries.running_attempts(database.conn)
+    if key is not None:
+        running = [each for each in running if (each.application_id, each.local_id) == key]
+    sql = "UPDATE attempts SET outcome = ?, ended_at = ? WHERE outcome = 'running'"
+    whose = "" if key is None else " AND application_id = ? AND local_id = ?"
+    database.execute(sql + whose, [rows.cell(Outcome.INTERRUPTED), at, *map(rows.cell, key or ())])
+    for attempt in running:
+        if attempt.kind in _SENDING and not _HALF_WAY.isdisjoint(attempt.stages):
+            _doubt(database, attempt.commit, attempt.uuid)
+    return running
+
+
+def _doubt(database: Database, tried: str | None, uuid: str | None) -> None:
+    """Note that it is not known any more what a device runs; ``tried`` is None for a file that nobody knows."""
+    database.execute(_DOUBT, [rows.cell(tried or ""), rows.cell(uuid)])
 
 
 def _update(attempt_id: int, columns: dict[str, Any]) -> tuple[str, list[rows.Cell]]:

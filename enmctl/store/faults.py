@@ -62,6 +62,11 @@ def is_damage(error: sqlite3.Error) -> bool:
     return _primary_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
+def is_lock(error: sqlite3.Error) -> bool:
+    """Whether the error says that another program has the database locked."""
+    return _REASONS.get(_primary_code(error)) == "locked"
+
+
 def _primary_code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enmctl.store.faults import translated
+from enmctl.store.faults import is_lock, translated
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -30,6 +30,8 @@ class Tables:
         self._history_limit = history_limit
         self._joined = False
         self._rolled_back = False
+        self._waits_once = False
+        self._lock_met: sqlite3.Error | None = None
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -47,7 +49,7 @@ class Tables:
         connection = self._connection
         with translated(self.path):
             if not connection.in_transaction:
-                connection.execute("BEGIN IMMEDIATE")
+                self._begin()
             if self._joined:
                 connection.execute("SAVEPOINT call")
             try:
@@ -78,10 +80,34 @@ class Tables:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
+    @contextmanager
+    def one_wait(self) -> Iterator[None]:
+        """Have no more than one ``writing`` in this block wait for another program's lock: the next fail as it did."""
+        self._waits_once = True
+        try:
+            yield
+        finally:
+            self._waits_once, self._lock_met = False, None
+
+    @property
+    def is_unwritten(self) -> bool:
+        """Whether nothing was written that is not on the disk yet."""
+        return not self._connection.in_transaction
+
     def lost_all(self) -> bool:
         """Whether, since last asked, a fault took everything that was written in the ``joined`` block so far."""
         lost, self._rolled_back = self._rolled_back, False
         return lost
+
+    def _begin(self) -> None:
+        if self._lock_met is not None:
+            raise self._lock_met.with_traceback(None)
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            if self._waits_once and is_lock(error):
+                self._lock_met = error
+            raise
 
     def _undo(self) -> None:
         connection = self._connection

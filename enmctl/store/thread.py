@@ -145,8 +145,8 @@ class StoreThread:
             with store:
                 self._tell(_settle, self._opened, (store.notes, store.fresh), None)
                 while calls := self._next():
-                    _carry_out(store, calls)
-                    self._tell(self._finish, calls)
+                    with store.one_wait():
+                        self._carry_out(store, calls)
         finally:
             self._tell(_settle, self._ended, None, None)
 
@@ -164,6 +164,38 @@ class StoreThread:
                 break
             calls.append(call)
         return calls
+
+    def _carry_out(self, store: Store, calls: list[_Call]) -> None:
+        """Run the calls, more than one of them in one transaction, and tell each how it ended as soon as that is sure.
+
+        Where that transaction cannot be ended (the disk is full, say) nothing of it was done, and each call is run
+        again by itself: those that only read do not fail with those that write.
+        """
+        if len(calls) == 1:
+            self._run_alone(store, calls[0])
+            return
+        waiting: list[_Call] = []
+        try:
+            with store.joined():
+                for call in calls:
+                    _run(store, call)
+                    if store.lost_all():
+                        _fail(waiting, call.error)
+                        self._tell(self._finish, waiting)
+                        waiting = []
+                    if call.error is not None or store.is_unwritten:
+                        self._tell(self._finish, [call])
+                    else:
+                        waiting.append(call)
+        except StoreError:
+            for call in waiting:
+                self._run_alone(store, call)
+        else:
+            self._tell(self._finish, waiting)
+
+    def _run_alone(self, store: Store, call: _Call) -> None:
+        _run(store, call)
+        self._tell(self._finish, [call])
 
     def _tell(self, tell: Callable[..., None], *args: Any) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody listens any more
@@ -184,30 +216,6 @@ def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | Non
         future.set_result(result)
     else:
         future.set_exception(error)
-
-
-def _carry_out(store: Store, calls: list[_Call]) -> None:
-    """Run the calls, more than one of them in one transaction; each holds its result or error afterwards.
-
-    Where that transaction cannot be ended (the disk is full, say) nothing of it was done, and each call is run again by
-    itself: those that only read do not fail with those that write.
-    """
-    if len(calls) == 1:
-        _run(store, calls[0])
-        return
-    written: list[_Call] = []
-    try:
-        with store.joined():
-            for call in calls:
-                _run(store, call)
-                if store.lost_all():
-                    _fail(written, call.error)
-                    written = []
-                if call.error is None:
-                    written.append(call)
-    except StoreError:
-        for call in written:
-            _run(store, call)
 
 
 def _run(store: Store, call: _Call) -> None:

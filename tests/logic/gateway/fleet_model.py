@@ -83,12 +83,18 @@ class Model:
         self.off_until: dict[str, float] = {}
         self.silent_at: dict[str, float] = {}
         self.presence = Presence()
+        self.came_at: dict[str, float] = {}
         self.witness = Witness(self)
         self._random = random.Random(fleet.seed)
 
     def commit_of(self, application: int) -> str:
         """What the application's boards should run."""
         return f"v{self.versions[application]}"
+
+    @property
+    def moment(self) -> float:
+        """Now, by the clock that nobody sets."""
+        return self.now - START
 
     def online(self, uuid: str) -> bool:
         """Whether a board answers now."""
@@ -127,7 +133,7 @@ class Model:
             for uuid, device in self.devices.items()
             if device.key is not None
         }
-        self.presence.note(seen, self.now)
+        self.presence.note(seen, self.moment)
         applications = {
             number: Application(number, f"a{number}", "esp8266", self.commit_of(number), policy=policy)
             for number, policy in enumerate(self.fleet.policies, start=1)
@@ -142,6 +148,8 @@ class Model:
             busy=busy,
             there_since=self.presence.there_since,
             lost_at=self.presence.lost_at,
+            came_at=self.came_at,
+            moment=self.moment,
         )
         return decide(Desired(applications, listed, at_once=self.fleet.at_once), seen, stored, self.now)
 
@@ -173,6 +181,7 @@ class Model:
             )
             return
         self.witness.succeeded(uuid, commit)
+        self.came_at[uuid] = self.moment
         good = device.commit if device.commit not in (None, commit) and device.good_commit != commit else None
         self._change(
             uuid,
@@ -203,7 +212,7 @@ class Model:
             policy = self.fleet.policies[device.application_id - 1]
             moments += [device.retry_at or 0.0, (device.commit_at or 0.0) + policy.well_for]
             if device.key is not None and (since := self.presence.there_since.get(device.key)) is not None:
-                moments.append(since + policy.well_for)
+                moments.append(self.now - self.moment + since + policy.well_for)
             if not policy.is_open(self.now):
                 moments.append(policy.opens_at(self.now) or 0.0)
         return min((moment for moment in moments if moment >= self.now), default=None)

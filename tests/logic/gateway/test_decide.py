@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -120,6 +121,29 @@ def test_a_failure_waits_out_its_delay_and_a_new_target_ends_the_wait() -> None:
     assert decide(desired, ONLINE, stored(failed), 1039.0) == []
     assert decide(desired, ONLINE, stored(failed), 1041.0) == [Update("uuid-1", KEY, NEW)]
     assert Update("uuid-1", KEY, "c" * 40) in decide(newest, ONLINE, stored(failed), 1001.0)
+
+
+@pytest.mark.parametrize("column", ["target_config", "target_environment"])
+def test_a_device_that_failed_is_tried_again_at_once_with_another_config_or_environment(column: str) -> None:
+    failed = replace(
+        DEVICE,
+        target_commit=NEW,
+        failures=1,
+        failed_target=NEW,
+        failed_permanently=True,
+        failed_at=1000.0,
+        retry_at=1040.0,
+    )
+    listed = replace(LISTED, target_commit=NEW)
+    assert decide(replace(DESIRED, devices={"uuid-1": listed}), ONLINE, stored(failed), 1001.0) == []
+    remedy: dict[str, Any] = {column: {"ENM_OTA_PATH": "/ota"}}
+    mended = replace(DESIRED, devices={"uuid-1": replace(listed, **remedy)})
+    record, update = decide(mended, ONLINE, stored(failed), 1001.0)
+    assert update == Update("uuid-1", KEY, NEW)
+    assert isinstance(record, Record)
+    tried_again = failed.changed(record.changes)
+    assert (tried_again.failures, tried_again.failed_permanently, tried_again.retry_at) == (0, False, None)
+    assert decide(mended, ONLINE, stored(tried_again), 1001.0) == [update], "and it is written once"
 
 
 def test_a_clock_that_was_set_back_holds_nobody_up() -> None:

@@ -16,6 +16,8 @@ from enmctl.policy import Membership, Policy, Window
 
 OLD, NEW = "1.0-aaaaaaaa", "1.1-bbbbbbbb"
 NOW = 1_800_000_000.0
+MOMENT = 5_000.0
+"""The same moment, by the clock that nobody sets."""
 
 
 def device(number: int, **fields: Any) -> Device:
@@ -28,13 +30,18 @@ def board(number: int, application_id: int | None = 7) -> DiscoveredBoard:
 
 
 def decided(
-    policy: Policy, *devices: Device, at_once: int | None = None, offline: tuple[int, ...] = (), **more: Any
+    policy: Policy,
+    *devices: Device,
+    at_once: int | None = None,
+    offline: tuple[int, ...] = (),
+    now: float = NOW,
+    **more: Any,
 ) -> list[Action]:
     listed = {each.uuid: ListedDevice(each.uuid, 7, each.name, each.target_commit) for each in devices}
     desired = Desired({7: Application(7, "lamps", "esp8266", NEW, policy=policy)}, listed, at_once=at_once)
     numbers = [int(each.local_id or 0) for each in devices]
     seen = {BoardKey(7, str(number)): Seen(board(number), online=number not in offline) for number in numbers}
-    actions = decide(desired, seen, Stored(devices, **more), NOW)
+    actions = decide(desired, seen, Stored(devices, **({"moment": MOMENT} | more)), now)
     return [action for action in actions if not isinstance(action, Tell)]
 
 
@@ -65,14 +72,14 @@ def test_no_more_boards_are_in_hand_than_may_be_of_an_application_and_of_all() -
 def test_so_many_boards_come_first_and_the_others_once_they_stayed_well() -> None:
     policy = Policy(canary_count=1, well_for=60.0)
     assert updates(decided(policy, *map(device, (1, 2, 3)))) == ["u1"]
-    there = {key(number): NOW - 900 for number in (1, 2, 3)}
+    there = {key(number): MOMENT - 900 for number in (1, 2, 3)}
     fresh = device(1, commit=NEW, commit_at=NOW - 59)
     waiting = decided(policy, fresh, device(2), device(3), there_since=there)
     assert updates(waiting) == []
     assert reasons(waiting)["u2"] == "canary 1 comes first, and must stay well for 60 s"
     well = replace(fresh, commit_at=NOW - 60)
     assert updates(decided(policy, well, device(2), device(3), there_since=there)) == ["u2", "u3"]
-    came_back = {**there, key(1): NOW - 10}
+    came_back = {**there, key(1): MOMENT - 10}
     assert updates(decided(policy, well, device(2), device(3), there_since=came_back)) == []
     assert updates(decided(policy, well, device(2), device(3), offline=(1,))) == []
 
@@ -139,14 +146,42 @@ def test_a_board_that_cannot_be_brought_to_a_version_goes_back_where_policy_asks
 def test_a_board_that_was_lost_while_it_had_to_stay_well_goes_back() -> None:
     policy = Policy(canary_count=1, well_for=60.0, rollback=True)
     unwell = device(1, commit=NEW, commit_at=NOW - 50, good_commit=OLD)
-    [pin, update, hold] = decided(policy, unwell, device(2), lost_at={key(1): NOW - 20})
+    [pin, update, hold] = decided(policy, unwell, device(2), lost_at={key(1): MOMENT - 20})
     assert isinstance(pin, Pin)
     assert "lost while it was watched" in pin.why
     assert update == Update("u1", key(1), OLD)
     assert isinstance(hold, Hold)
-    assert decided(policy, unwell, lost_at={key(1): NOW - 51}) == [], "that was before it came to it"
+    assert decided(policy, unwell, lost_at={key(1): MOMENT - 51}) == [], "that was before it came to it"
     later = replace(unwell, commit_at=NOW - 90)
-    assert decided(policy, later, lost_at={key(1): NOW - 20}) == [], "that was when it had been well for long enough"
+    assert decided(policy, later, lost_at={key(1): MOMENT - 20}) == [], "that was when it had been well for long enough"
+
+
+HOUR = 3_600.0
+
+
+@pytest.mark.parametrize("step", [-HOUR, HOUR])
+def test_a_clock_that_was_set_neither_opens_nor_blocks_the_gate_that_a_canary_keeps(step: float) -> None:
+    policy = Policy(canary_count=1, well_for=60.0)
+    there = {key(number): MOMENT - 900 for number in (1, 2)}
+
+    def goes_on(came_ago: float, **more: Any) -> bool:
+        canary = device(1, commit=NEW, commit_at=NOW - came_ago)
+        actions = decided(policy, canary, device(2), now=NOW + step, there_since=there | more.pop("there", {}), **more)
+        return updates(actions) == ["u2"]
+
+    assert not goes_on(59, came_at={"u1": MOMENT - 59})
+    assert goes_on(60, came_at={"u1": MOMENT - 60})
+    assert not goes_on(900, there={key(1): MOMENT - 59}), "came by an earlier run of the gateway"
+    assert goes_on(900, there={key(1): MOMENT - 60})
+
+
+@pytest.mark.parametrize("step", [-HOUR, HOUR])
+def test_a_canary_that_was_lost_goes_back_although_the_clock_was_set(step: float) -> None:
+    policy = Policy(canary_count=1, well_for=60.0, rollback=True)
+    unwell = device(1, commit=NEW, commit_at=NOW - 50, good_commit=OLD)
+    lost: dict[str, Any] = {"lost_at": {key(1): MOMENT - 20}, "came_at": {"u1": MOMENT - 50}}
+    [pin, _] = decided(policy, unwell, now=NOW + step, **lost, there_since={key(1): MOMENT - 10})
+    assert isinstance(pin, Pin)
 
 
 def test_a_device_that_went_back_counts_as_failed_and_comes_forward_with_another_target() -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from enmctl.errors import ExitCode
-from enmctl.gateway.instance import running
+from enmctl.gateway import at_work
+from enmctl.gateway.instance import RunningGateway, running
 from enmctl.simulator.esp8266 import SimulatedEsp8266
 from enmctl.store.reading import read_attempts, read_devices
 from tests.real.cli.outside import QUICK, VERSION, WITHIN, Outside, image, outside
@@ -241,6 +242,14 @@ def test_a_paused_gateway_leaves_boards_to_us_and_goes_on_when_told(
     assert "goes on" in enmctl("resume").stderr
     world.do(board.wait_for(lambda it: it.fw == commit, WITHIN))
     world.all_on_target()
+
+
+def test_a_pause_waits_for_a_gateway_that_is_only_starting(enmctl: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = iter([RunningGateway(), RunningGateway(os.getpid())])
+    monkeypatch.setattr(at_work, "running", lambda database: next(starts, None) or running(database))
+    assert "radios are free" in enmctl("pause").stderr
+    assert next(starts, None) is None
+    assert "goes on" in enmctl("resume").stderr
 
 
 def test_a_pause_may_have_an_end(enmctl: Run, place: Path) -> None:

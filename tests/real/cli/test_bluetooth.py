@@ -139,7 +139,7 @@ def test_where_the_board_has_kept_nothing_it_starts_over_and_says_so(
     assert result.exit_code == 0, result.stderr
     assert "the connection broke" in result.stderr
     assert "starts over: the board has kept nothing of it" in result.stderr
-    assert result.stderr.splitlines()[-1] == "zuziv: done (the board checked it and came back)"
+    assert result.stderr.splitlines()[-1] == "zuziv: done (the board said that it is whole, and came back)"
     assert living.board.holds(image(breed))
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from enmctl.cli import pausing
 from enmctl.errors import ExitCode
 from enmctl.gateway.instance import Instance
 from enmctl.settings import Variable, variables
@@ -88,6 +90,28 @@ def test_a_pause_without_a_gateway_is_kept_for_the_next(enmctl: Run, database: P
     assert "the next run starts paused" in enmctl("status").stdout
     assert "starts working" in enmctl("resume").stderr
     assert document(enmctl("status", "--json"))["target_status"] == "Running"
+
+
+@pytest.mark.parametrize("word", ["pause", "resume"])
+def test_beside_one_pass_it_is_not_said_that_no_gateway_runs(
+    enmctl: Run, database: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    monkeypatch.setattr(pausing, "STARTS_WITHIN", 0.1)
+    with Instance.hold(database):
+        result = enmctl(word)
+    assert result.exit_code == ExitCode.BUSY
+    assert "takes no commands" in result.stderr
+    assert not database.exists()
+
+
+def test_a_pause_beside_a_gateway_that_ends_is_kept_for_the_next(
+    enmctl: Run, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as holding:
+        holding.enter_context(Instance.hold(database))
+        monkeypatch.setattr(time, "sleep", lambda _: holding.close())
+        assert "the next one starts paused" in enmctl("pause").stderr
+    assert read_meta(database, "target_status") == "Paused"
 
 
 def test_a_pause_with_an_end_keeps_the_end(enmctl: Run, database: Path) -> None:

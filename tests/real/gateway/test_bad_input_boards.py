@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,32 @@ async def test_a_board_that_refuses_with_status_200_is_not_updated_and_the_line_
             world.push()
             await world.all_on_target()
         assert no_bug_is_told(caplog)
+
+
+@pytest.mark.parametrize("how", ["a list", "a hook", "its application"])
+async def test_a_board_that_has_its_update_page_elsewhere_is_tried_again_once_its_config_says_where(
+    tmp_path: Path, how: str
+) -> None:
+    mended = {"RESIN_HOST_TYPE": "esp8266", "ENM_OTA_PATH": "/ota"}
+    async with rig(tmp_path) as world:
+        await world.add_board(path="/ota")
+        world.push()
+        async with world.gateway() as running:
+            await until_stored(running, lambda devices: any(device.failed_permanently for device in devices))
+            if how == "its application":
+                world.supervisor.fail("devices", "503")
+                world.supervisor.hook_address = None
+                applications = running.gateway.crew.desired.applications
+                application = replace(applications[world.app], config=mended)
+                running.gateway._heard(replace(running.gateway.crew.desired, applications={world.app: application}))
+                await world.wait_for(world.on_target)
+                return
+            if how == "a hook":
+                world.supervisor.fail("devices", "503")
+            else:
+                world.supervisor.hook_address = None
+            world.supervisor.set_config(world.app, mended)
+            await world.wait_for(world.on_target)
 
 
 async def test_a_board_that_loses_its_power_mid_upload_and_returns_at_another_place_ends_on_target(

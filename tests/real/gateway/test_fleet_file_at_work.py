@@ -54,6 +54,22 @@ async def test_the_canary_comes_first_and_the_others_once_it_stayed_well(world: 
         await world.all_run(fw, running)
 
 
+async def test_the_canary_is_watched_for_as_long_as_it_takes_although_the_clock_is_set(world: Either) -> None:
+    canary, *others = world.boards
+    world.policy = CANARY_FIRST.format(canary=canary.local_id).replace("0.5", "600")
+    fw = world.push()
+    async with world.gateway() as running:
+        await until_stored(running, lambda devices: sum(each.commit == each.target_commit for each in devices) == 1)
+        running.gateway.crew.now = lambda: time.time() + 3600
+        for _ in range(3):
+            await running.gateway.turn()
+        assert not any(board.uploads for board in others)
+        running.gateway.crew.now = lambda: time.time() - 3600
+        world.policy = world.policy.replace("600", "0.3")
+        world.write()
+        await world.all_run(fw, running)
+
+
 async def test_a_version_on_which_the_canary_is_not_well_stops_there_and_goes_back(
     world: Either, caplog: pytest.LogCaptureFixture
 ) -> None:

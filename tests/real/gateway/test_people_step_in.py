@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from enmctl.errors import BusyError, ExitCode, UsageError
+from enmctl.boards.esp8266 import Esp8266
+from enmctl.errors import BusyError, EnmError, ExitCode, StoreError, UsageError
 from enmctl.gateway.control import Job, JobKind
 from enmctl.models import AttemptKind, BoardKey, GatewayStatus, Outcome, Step
 from enmctl.simulator.images import esp8266_image
@@ -89,6 +91,48 @@ async def test_a_flash_by_hand_is_put_back_unless_it_is_held(tmp_path: Path) -> 
             await world.all_on_target()
 
 
+async def test_a_file_that_cannot_be_kept_for_a_flash_is_told_as_trouble_with_the_disk(tmp_path: Path) -> None:
+    async with rig(tmp_path, boards=1) as world:
+        world.push()
+        async with world.gateway() as running:
+            await world.all_on_target()
+            assets = world.settings().assets_directory
+            shutil.rmtree(assets)
+            assets.write_text("no folder")
+            with pytest.raises(StoreError, match=r"keeping mine\.bin failed") as told:
+                await _done(running.steward.work(Job(JobKind.FLASH, world.boards[0].local_id, MINE, "mine.bin")))
+            assert told.value.reason == "disk"
+            assert "flash it again" in told.value.remedy
+
+
+async def test_a_bug_in_a_job_is_not_told_as_a_stop_of_the_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    async with rig(tmp_path, boards=1) as world:
+        world.push()
+        async with world.gateway() as running:
+            await world.all_on_target()
+            monkeypatch.setattr(Esp8266, "read_firmware", fails)
+            with pytest.raises(EnmError, match="ZeroDivisionError") as told:
+                await _done(running.steward.work(Job(JobKind.FLASH, world.boards[0].local_id, MINE, "mine.bin")))
+            assert told.value.reason == "bug"
+
+
+async def test_what_a_killed_gateway_left_of_a_flash_by_hand_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    async with rig(tmp_path) as world:
+        left = world.settings().assets_directory / ".by-hand-abc"
+        left.mkdir(parents=True)
+        (left / "mine.bin").write_bytes(MINE)
+        kept = world.settings().assets_directory / "notes"
+        kept.mkdir()
+        async with world.gateway():
+            assert not left.exists()
+            assert kept.exists()
+
+
 async def test_a_board_whose_id_another_one_has_too_is_flashed_by_nobody(tmp_path: Path) -> None:
     async with rig(tmp_path) as world:
         first = await world.add_board()
@@ -156,10 +200,12 @@ async def test_a_pause_waits_for_nothing_that_sends_no_byte_yet(tmp_path: Path) 
         lock.write_text("the Supervisor's")
         world.push()
         async with world.gateway(pause_delay=0.2) as running:
-            await eventually(lambda: bool(running.gateway.crew.workers.busy))
+            await world.wait_for(lambda: "Downloading" in next(iter(world.supervisor.status_history.values()), []))
             await running.steward.set_target_status(GatewayStatus.PAUSED)
             await eventually(lambda: running.steward.current_status is GatewayStatus.PAUSED, within=10.0)
             assert not world.boards[0].uploads
+            [attempt] = await running.gateway.crew.store.call(Store.attempts)
+            assert (attempt.outcome, attempt.reason) == (Outcome.INTERRUPTED, "paused")
             lock.unlink()
             await running.steward.set_target_status(GatewayStatus.RUNNING)
             await world.all_on_target()

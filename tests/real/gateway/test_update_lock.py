@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sqlite3
 import stat
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,42 @@ async def test_several_transfers_share_it_to_the_last(store: StoreThread, names:
     await lock.acquire()
     assert names[0].read_text() != lock_id, "each time it has an id of its own"
     await lock.release()
+
+
+async def test_it_is_let_go_although_the_database_is_locked(
+    tmp_path: Path, names: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "locked.db"
+    async with StoreThread(path, busy_timeout=0.05) as store:
+        lock = UpdateLock(names, store)
+        await lock.acquire()
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await lock.release()
+            assert there(names) == [False, False]
+            assert "keeps the id of an update lock" in caplog.text
+        await lock.acquire()
+        assert there(names) == [True, True]
+        await lock.release()
+
+
+async def test_while_a_foreign_lock_is_there_nothing_is_written(
+    tmp_path: Path, store: StoreThread, names: list[Path]
+) -> None:
+    names[1].write_text("the Supervisor's")
+    with closing(sqlite3.connect(tmp_path / "database" / "enm.db")) as other:
+
+        def version() -> int:
+            """A number that is another one after each write."""
+            return int(other.execute("PRAGMA data_version").fetchone()[0])
+
+        before = version()
+        waiting = asyncio.create_task(UpdateLock(names, store).acquire())
+        assert await waits(waiting)
+        assert version() == before
+        names[1].unlink()
+        await asyncio.wait_for(waiting, LIMIT)
+        assert version() != before
 
 
 @pytest.mark.parametrize("which", [0, 1])

@@ -79,14 +79,45 @@ def test_the_last_good_commit_is_the_one_before_and_never_the_one_that_was_left_
 
 
 def test_a_device_of_which_nothing_is_known_any_more_keeps_what_it_ran_as_good(store: Store) -> None:
-    store.add_device(device(commit="c2", good_commit="c1"))
-    store.doubt_commit(device().uuid, "c3")
-    assert good_of(store) == (None, "c2")
-    store.doubt_commit(device().uuid, "c3")
-    assert good_of(store) == (None, "c2")
+    store.add_device(device(commit="c2", good_commit="c0"))
+
+    def breaks_off(tried: str | None) -> tuple[str | None, str | None]:
+        attempt_id = store.begin_attempt(AttemptKind.UPDATE, KEY, device().uuid, tried, 1000, 100.0)
+        store.end_attempt(attempt_id, Outcome.UNKNOWN, ended_at=101.0, in_doubt=True)
+        return good_of(store)
+
+    assert breaks_off("c3") == (None, "c2")
+    assert breaks_off("c3") == (None, "c2")
     store.change(device().uuid, commit="c3")
-    store.doubt_commit(device().uuid, "c2")
-    assert good_of(store) == (None, "c2"), "it was on its way back to that"
+    assert breaks_off("c2") == (None, "c2"), "it was on its way back to that"
+    store.change(device().uuid, commit="c3")
+    assert breaks_off("c3") == (None, "c2"), "it was sent what it ran once more"
+    store.change(device().uuid, commit="c3", good_commit=None)
+    assert breaks_off(None) == (None, "c3"), "a flash by hand with a file that nobody knows"
+
+
+@pytest.mark.parametrize("ends", ["at the next start", "with the next attempt"])
+def test_an_interrupted_attempt_leaves_doubt_once_bytes_may_have_gone_out(store: Store, ends: str) -> None:
+    begun = {1: Stage.DOWNLOADING, 2: Stage.TRANSFERRING, 3: Stage.RETURNING}
+    for number, stage in begun.items():
+        store.add_device(device(number, commit="c0"))
+        store.set_stage(begin(store, number), stage, 0.5)
+    restarted = device(4, commit="c0")
+    store.add_device(restarted)
+    assert restarted.key is not None
+    restart = store.begin_attempt(AttemptKind.RESTART, restarted.key, restarted.uuid, None, 0, 100.0)
+    store.set_stage(restart, Stage.RETURNING, 0.5)
+    if ends == "at the next start":
+        store.interrupt_running(200.0)
+    else:
+        for number in range(1, 5):
+            begin(store, number)
+    assert [(known.commit, known.good_commit) for known in store.devices()] == [
+        ("c0", None),
+        (None, "c0"),
+        (None, "c0"),
+        ("c0", None),
+    ]
 
 
 def test_a_success_that_cannot_be_stored_whole_is_not_stored_at_all(store: Store) -> None:

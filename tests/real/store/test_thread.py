@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -138,6 +139,37 @@ async def test_a_call_that_waits_for_a_lock_leaves_the_loop_alone(path: Path) ->
             assert not waiting.done()
             other.execute("COMMIT")
         assert await waiting
+
+
+async def test_calls_that_wait_together_for_a_lock_wait_once_and_those_that_only_read_are_answered(path: Path) -> None:
+    timeout, count = 0.5, 20
+    async with StoreThread(path, busy_timeout=timeout) as store:
+        await store.call(Store.add_device, device())
+        held, go = threading.Event(), threading.Event()
+
+        def hold(_: Store) -> None:
+            held.set()
+            go.wait()
+
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            holding = asyncio.ensure_future(store.call(hold))
+            await asyncio.to_thread(held.wait)
+            early = asyncio.ensure_future(store.call(Store.devices))
+            writing = [asyncio.ensure_future(store.call(Store.add_device, device(2 + it))) for it in range(count)]
+            late = asyncio.ensure_future(store.call(Store.devices))
+            await asyncio.sleep(0)
+            began = time.monotonic()
+            go.set()
+            await holding
+            assert await early == [device()]
+            assert not writing[0].done(), "nobody waits for those that come after"
+            errors = await asyncio.gather(*writing, return_exceptions=True)
+            assert await late == [device()]
+            assert time.monotonic() - began < count * timeout / 2
+        assert {error.reason for error in errors if isinstance(error, StoreError)} == {"locked"}
+        assert all(isinstance(error, StoreError) for error in errors)
+        assert await store.call(Store.add_device, device(2)), "the lock is gone"
 
 
 async def test_whoever_stops_waiting_takes_nothing_back(path: Path) -> None:
