@@ -83,9 +83,19 @@ def logs(
         call.output.flush()
         time.sleep(FOLLOW_INTERVAL)
         events = read_events(database, uuid, limit=FOLLOW_BATCH, after=last)
+        if not events and _newest(database) < last:  # the database was set aside, and the next numbers its lines anew
+            events = read_events(database, uuid, limit=FOLLOW_BATCH)
+            last = 0
         if events:
             last = events[-1].id
             _show(call.output, events, _devices(database))
+
+
+def _newest(database: Path) -> int:
+    """The id of the last line of any device, 0 where there is none."""
+    from enmctl.store.reading import read_events
+
+    return max((event.id for event in read_events(database, limit=1)), default=0)
 
 
 def _show(output: Output, events: list[Event], devices: Mapping[str, Device]) -> None:

@@ -156,7 +156,7 @@ def attempt_fields(attempt: Attempt, device: Device | None) -> dict[str, Any]:
 
 def attempt_cells(attempt: Attempt, device: Device | None) -> tuple[object, ...]:
     """An attempt as a row of ``ATTEMPT_COLUMNS``."""
-    took = spell(attempt.ended_at - attempt.started_at) if attempt.ended_at is not None else ""
+    took = spell(max(0.0, attempt.ended_at - attempt.started_at)) if attempt.ended_at is not None else ""
     size = f"{attempt.sent} of {attempt.size}" if attempt.size and attempt.sent != attempt.size else attempt.sent
     return (
         clock(attempt.started_at),

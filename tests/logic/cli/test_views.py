@@ -6,8 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from enmctl.cli.views import BOARD_COLUMNS, DEVICE_COLUMNS, STATES, board_cells, device_cells, device_fields, state_of
-from enmctl.models import Device, DiscoveredBoard, Radio
+from enmctl.cli.views import (
+    ATTEMPT_COLUMNS,
+    BOARD_COLUMNS,
+    DEVICE_COLUMNS,
+    STATES,
+    attempt_cells,
+    board_cells,
+    device_cells,
+    device_fields,
+    state_of,
+)
+from enmctl.models import Attempt, AttemptKind, Device, DiscoveredBoard, Radio
 
 DEVICE = Device(
     uuid="64a1ae375b213d7e",
@@ -47,6 +57,14 @@ def test_live_status_and_progress_are_shown_where_a_gateway_tells_them() -> None
     assert "Installing 40 %" in device_cells(DEVICE, live)
     assert device_fields(DEVICE, live)["progress"] == 40
     assert device_fields(DEVICE)["status"] is None
+
+
+@pytest.mark.parametrize(("ended_at", "took"), [(104.5, "4.5s"), (40.0, "0s"), (None, "")])
+def test_an_attempt_took_no_less_than_no_time_although_the_clock_was_set_back(
+    ended_at: float | None, took: str
+) -> None:
+    attempt = Attempt(1, AttemptKind.UPDATE, 7, "1265892", None, None, 100.0, ended_at)
+    assert attempt_cells(attempt, None)[ATTEMPT_COLUMNS.index("took")] == took
 
 
 def test_a_wait_is_told_in_words() -> None:

@@ -185,6 +185,27 @@ def test_log_lines_come_at_once_and_ctrl_c_ends_quietly(environment: dict[str, s
 
 
 @posix
+def test_log_lines_go_on_after_the_database_was_set_aside(environment: dict[str, str], database: Path) -> None:
+    def log(store: Store, message: str) -> None:
+        store.add_events([(time.time(), "64a1ae375b213d7e", "info", message)])
+
+    with Store.open(database) as store:
+        log(store, "first")
+        log(store, "second")
+    process = start(["logs", "--follow", "--json"], environment)
+    assert process.stdout
+    assert [json.loads(process.stdout.readline())["message"] for _ in range(2)] == ["first", "second"]
+    database.rename(database.with_name("damaged"))
+    with Store.open(database) as store:
+        log(store, "third")
+        assert json.loads(process.stdout.readline())["message"] == "third"
+        log(store, "fourth")
+        assert json.loads(process.stdout.readline())["message"] == "fourth"
+    process.send_signal(signal.SIGINT)
+    assert finished(process) == (ExitCode.INTERRUPTED, "", "")
+
+
+@posix
 def test_ctrl_c_ends_a_scan_quietly(environment: dict[str, str]) -> None:
     process = start(["scan", "--timeout", "60s", "--verbose"], environment)
     assert process.stderr
