@@ -142,8 +142,18 @@ class Membership:
         return self.is_open and (
             application_id in self.applications
             or any(address.lower() in self.addresses for address in addresses)
-            or any(name == pattern or fnmatchcase(name, pattern) for pattern in self.names for name in names)
+            or any(is_named(name, pattern) for pattern in self.names for name in names)
         )
+
+
+def is_named(name: str, pattern: str) -> bool:
+    """Whether a name, an id or an address is the pattern itself or follows it as in a shell.
+
+    The letters of a Bluetooth address count as the same in either case.
+    """
+    if ":" in name:
+        name, pattern = name.upper(), pattern.upper()
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 def wall_clock(now: float, zone: str | None) -> datetime:

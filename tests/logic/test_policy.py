@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enmctl.policy import Membership, Policy, Window, wall_clock
+from enmctl.policy import Membership, Policy, Window, is_named, wall_clock
 
 VIENNA = "Europe/Vienna"
 ZONES = ("UTC", VIENNA, "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia")
@@ -132,3 +132,19 @@ def test_a_membership_takes_by_name_id_address_and_application() -> None:
     assert mine.lists("9")
     assert Membership(("BBC micro:bit [zavit]", "zuziv")).takes(("BBC micro:bit [zavit]", "zavit", "x"), (), None)
     assert not Membership(("lamp-*",), is_open=False).takes(("lamp-1", "x"), (), None)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "is_so"),
+    [
+        ("bench", "bench", True),
+        ("Bench", "bench", False),
+        ("lamp-12", "lamp-1?", True),
+        ("BBC micro:bit [zavit]", "BBC micro:bit [zavit]", True),
+        ("C0:FF:EE:00:00:02", "c0:ff:ee:00:00:02", True),
+        ("C0:FF:EE:00:00:02", "c0:ff:*", True),
+        ("C0:FF:EE:00:00:02", "c0:ff:ee", False),
+    ],
+)
+def test_a_name_is_a_pattern_or_follows_it(name: str, pattern: str, is_so: bool) -> None:
+    assert is_named(name, pattern) is is_so
