@@ -1,7 +1,8 @@
 """Print how many system tests ran, and fail on a skip that nobody asked for.
 
 A skip is asked for where ENM_ALLOW_SKIP is set to words that its reason contains. That no virtual machine can run here
-(no QEMU, no network for its image, too slow) is printed, and no fault of what is tested.
+(no QEMU, no mirror that can be reached for its image, too slow) is printed, and no fault of what is tested; that its
+image cannot be built for another reason is one.
 """
 
 from __future__ import annotations

@@ -31,9 +31,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
-from pathlib import Path
 from typing import ClassVar, Self
 
 
@@ -122,7 +121,7 @@ class FleetError(EnmError):
 
     Attributes:
         faults: each fault as a line for people, with the file, the line and the column.
-        looked_at: the files of which a change may put it right.
+        untold: so many more there are.
     """
 
     exit_code = ExitCode.FILE
@@ -130,15 +129,16 @@ class FleetError(EnmError):
     default_permanent = True
 
     faults: Sequence[str] = ()
-    looked_at: frozenset[Path] = frozenset()
+    untold: int = 0
 
     @classmethod
-    def of(cls, faults: Sequence[str], *, remedy: str = "", looked_at: Iterable[Path] = ()) -> Self:
+    def of(cls, faults: Sequence[str], *, remedy: str = "", untold: int = 0) -> Self:
         """The error that tells of these faults, the first of them in its message."""
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        others = len(faults) - 1 + untold
+        more = f" (and {others} more)" if others else ""
         error = cls(f"{faults[0]}{more}", remedy=remedy)
         error.faults = list(faults)
-        error.looked_at = frozenset(looked_at)
+        error.untold = untold
         return error
 
 

@@ -5,7 +5,7 @@ Plain data with pure questions; a source that says nothing of it (a Supervisor) 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -97,7 +97,10 @@ class Policy:
             return now
         wall = wall_clock(now, self.zone)
         starts = (
-            _instant(wall + timedelta(days=day), window.start) for day in range(LOOKED_AHEAD) for window in self.windows
+            start
+            for day in range(LOOKED_AHEAD)
+            for window in self.windows
+            for start in _instants(wall + timedelta(days=day), window.start)
         )
         return min((start for start in starts if start > now and self.is_open(start)), default=None)
 
@@ -139,8 +142,18 @@ class Membership:
         return self.is_open and (
             application_id in self.applications
             or any(address.lower() in self.addresses for address in addresses)
-            or any(name == pattern or fnmatchcase(name, pattern) for pattern in self.names for name in names)
+            or any(is_named(name, pattern) for pattern in self.names for name in names)
         )
+
+
+def is_named(name: str, pattern: str) -> bool:
+    """Whether a name, an id or an address is the pattern itself or follows it as in a shell.
+
+    The letters of a Bluetooth address count as the same in either case.
+    """
+    if ":" in name:
+        name, pattern = name.upper(), pattern.upper()
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 def wall_clock(now: float, zone: str | None) -> datetime:
@@ -153,12 +166,20 @@ def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
-def _instant(wall: datetime, minute: int) -> float:
-    """Seconds since the epoch at a minute of a day; of a minute that the clock leaves out, the first one after it."""
-    naive = wall.replace(hour=minute // 60, minute=minute % 60, second=0, microsecond=0, fold=0)
-    if isinstance(wall.tzinfo, ZoneInfo):
-        return naive.timestamp()
-    return naive.replace(tzinfo=None).timestamp()
+def _instants(wall: datetime, minute: int) -> Iterator[float]:
+    """Seconds since the epoch whenever a clock on the wall shows a minute of a day.
+
+    That is twice where it is put back; of a minute that it leaves out it is the first one after it.
+    """
+    zone = wall.tzinfo if isinstance(wall.tzinfo, ZoneInfo) else None
+    shown = wall.replace(hour=minute // 60, minute=minute % 60, second=0, microsecond=0, tzinfo=zone)
+    first, second = (shown.replace(fold=fold).timestamp() for fold in (0, 1))
+    if first <= second:
+        yield from (first, second)
+        return
+    left_out = shown.replace(tzinfo=None)
+    minutes = (second + 60 * number for number in range(int(first - second) // 60))
+    yield next((each for each in minutes if datetime.fromtimestamp(each, zone).replace(tzinfo=None) > left_out), first)
 
 
 def _clock(minute: int) -> str:

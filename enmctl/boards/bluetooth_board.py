@@ -24,10 +24,11 @@ from enmctl.boards.nordic_firmware import NordicFirmware, read_nordic
 from enmctl.boards.pairing import pair
 from enmctl.boards.surroundings import Surroundings
 from enmctl.dfu.driver import Finished, carry_out
-from enmctl.dfu.gatt import LED_TEXT
+from enmctl.dfu.gatt import LED_TEXT, UNBONDED
 from enmctl.dfu.limits import Limits
 from enmctl.dfu.link import GattError, LinkError, Memory, Opened
 from enmctl.dfu.restarting import restart
+from enmctl.dfu.setbacks import needs_bond
 from enmctl.dfu.update import Choice, Job, update
 from enmctl.errors import BoardError, FirmwareError, OfflineError, RadioError, RefusedError
 from enmctl.firmware.targets import Target
@@ -45,6 +46,10 @@ SETTLED_BY: Final = {
 
 STARTS_WITHIN: Final = 3.0
 """Seconds in which a program that was told to start its bootloader has done so; a micro:bit V1 takes one."""
+
+SYSTEM_ASKS: Final = "where this system asks whether to pair with the board, allow it"
+
+NOT_HEARD_AGAIN: Final = "it took the order, and is not heard again: most programs have no Bluetooth of their own"
 
 TEXT_MOST: Final = 20
 """Characters that a micro:bit's LED service takes at once (Bluetooth profile of the micro:bit)."""
@@ -148,13 +153,17 @@ class BluetoothBoard:
                         yield step
             except RefusedError as error:
                 why = error.reason
-                if why not in SETTLED_BY or why in tried or not self.surroundings.may_pair:
+                if why in tried or not self._may_settle(why, memory):
                     raise
             else:
                 return
             tried.add(why)
             yield Step(Stage.CHECKING, note=SETTLED_BY[why])
             await self._settle_bond(board, why)
+
+    def _may_settle(self, why: str, memory: Memory) -> bool:
+        """Whether something may be done about a refusal; a board had its bond when a transfer to it began."""
+        return self.surroundings.may_pair and why in SETTLED_BY and not (why == "bond-lost" and memory.begun)
 
     async def _settle_bond(self, board: DiscoveredBoard, why: str) -> None:
         """Forget a bond that the board has lost, for its program may be one that needs none; or make one."""
@@ -191,12 +200,14 @@ class BluetoothBoard:
             return "it waits in its bootloader, and runs again within two minutes where it has a whole program"
         return ""
 
-    async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:  # noqa: ARG002 - needs none
+    async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> str:  # noqa: ARG002 - needs none
         """Restart the board and wait until it is back; RefusedError where its program offers no way."""
-        link = self._link(board)
-        async with aclosing(carry_out(restart(board.name, board.mode, self._limits), link)) as news:
-            async for _ in news:
-                pass
+        order = restart(board.name, board.mode, self._limits, may_be_silent=board.application_id is None)
+        async with aclosing(carry_out(order, self._link(board))) as news:
+            async for item in news:
+                if isinstance(item, Finished) and not item.value:
+                    return NOT_HEARD_AGAIN
+        return ""
 
     async def identify(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:  # noqa: ARG002 - needs none
         """Have the board show its name on its LEDs; RefusedError where its program offers no way."""
@@ -250,7 +261,10 @@ class BluetoothBoard:
         return kind
 
     async def _transferred(self, board: DiscoveredBoard, job: Job, memory: Memory) -> AsyncGenerator[Step, None]:
-        link = self._link(board, memory)
+        asks = self.surroundings.may_pair and await self._radio(board).is_bonded(board.addresses[0]) is None
+        if asks and board.mode is BoardMode.APPLICATION:
+            yield Step(Stage.CHECKING, note=SYSTEM_ASKS)
+        link = self._link(board, memory, may_ask=asks)
         mode = await link.find(self._limits.answer)
         if mode is None:
             raise _not_heard(board)
@@ -279,11 +293,11 @@ class BluetoothBoard:
             raise RadioError(f"Bluetooth is not open, and {board.name} is reached by it alone", reason="no-bluetooth")
         return radio
 
-    def _link(self, board: DiscoveredBoard, memory: Memory | None = None) -> BluetoothLink:
+    def _link(self, board: DiscoveredBoard, memory: Memory | None = None, *, may_ask: bool = False) -> BluetoothLink:
         """A link to the board; with a memory for a transfer, which is written down in the end."""
         address = board.addresses[0]
         keep = None if memory is None else partial(self.surroundings.memories.keep, address, memory)
-        return BluetoothLink(self._radio(board), address, board.name, mode_of=self.mode_of, keep=keep)
+        return BluetoothLink(self._radio(board), address, board.name, mode_of=self.mode_of, keep=keep, may_ask=may_ask)
 
     @asynccontextmanager
     async def _opened(self, board: DiscoveredBoard) -> AsyncGenerator[BluetoothLink]:
@@ -293,6 +307,8 @@ class BluetoothBoard:
             await link.open(board.mode, self._limits.answer)
             yield link
         except GattError as error:
+            if error.code in UNBONDED:
+                raise needs_bond(board.name) from None
             raise BoardError(f"{board.name} refused: {error}", reason="att-error") from None
         except LinkError:
             raise OfflineError(

@@ -17,10 +17,12 @@ from enmctl.radio.bluetooth import (
     Advert,
     AttError,
     BluetoothRadio,
+    BondLostError,
     Connection,
     LinkLostError,
     NoAnswerError,
 )
+from enmctl.radio.bluetooth.connection import PAIRING_TIMEOUT
 
 LOG = logging.getLogger(__name__)
 
@@ -82,6 +84,8 @@ class BluetoothLink:
         name: what to call it in errors.
         mode_of: tells whether an advertisement is a bootloader's or a program's.
         keep: writes the transfer's memory down; None for what is no transfer.
+        may_ask: whether a person is there whom the system may ask to pair, which it does at a program's first protected
+            access and holds that meanwhile; for systems that pair by themselves.
     """
 
     def __init__(
@@ -92,12 +96,15 @@ class BluetoothLink:
         *,
         mode_of: Callable[[Advert], BoardMode],
         keep: Callable[[], Awaitable[None]] | None = None,
+        may_ask: bool = False,
     ) -> None:
         self._radio = radio
         self._address = address
         self._name = name
         self._mode_of = mode_of
         self._keep = keep
+        self._may_ask = may_ask
+        self._is_first_access = False
         self._hides_addresses = not ADDRESS.fullmatch(address)
         self._ours = {address}
         self._others: set[str] = set()
@@ -119,7 +126,10 @@ class BluetoothLink:
         return await self.heard(None, seconds)
 
     async def open(self, mode: BoardMode, seconds: float) -> Opened:
-        """See Open. What the system knows of a board that may run something else by now is forgotten first."""
+        """See Open. What the system knows of a board that may run something else by now is forgotten first.
+
+        A bootloader asks for no bond: one that hangs up has not lost it.
+        """
         await self.close()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
@@ -134,15 +144,18 @@ class BluetoothLink:
                     await self._radio.forget(self._address)
                 address = await self._find(mode, seconds)
                 connection = await self._radio.open(address, seconds=max(0.1, deadline - loop.time()))
+        except (BondLostError, LinkLostError) as error:
+            if isinstance(error, BondLostError) and mode is BoardMode.APPLICATION:
+                raise
+            raise link.LinkLostError("the connection broke at once") from None
         except (RadioError, RefusedError):
             raise
-        except LinkLostError:
-            raise link.LinkLostError("the connection broke at once") from None
         except AttError as error:
             raise _gatt_error(error) from None
         except EnmError as error:
             raise AbsentError(error.message) from None
         self._connection, self._was_connected_in = connection, mode
+        self._is_first_access = self._may_ask and mode is BoardMode.APPLICATION
         self._before = connection
         self._ours.add(connection.address)
         self._note_others()
@@ -189,12 +202,12 @@ class BluetoothLink:
     async def subscribe(self, characteristic: str) -> None:
         """See Subscribe."""
         with IN_ITS_WORDS:
-            await self.connection.subscribe(characteristic)
+            await self.connection.subscribe(characteristic, seconds=self._patience())
 
     async def read(self, characteristic: str) -> bytes:
         """See Read."""
         with IN_ITS_WORDS:
-            return await self.connection.read(characteristic)
+            return await self.connection.read(characteristic, seconds=self._patience())
 
     async def write(self, characteristic: str, data: bytes) -> None:
         """See Write."""
@@ -204,7 +217,12 @@ class BluetoothLink:
     async def request(self, characteristic: str, data: bytes) -> None:
         """See Request."""
         with IN_ITS_WORDS:
-            await self.connection.request(characteristic, data)
+            await self.connection.request(characteristic, data, seconds=self._patience())
+
+    def _patience(self) -> float | None:
+        """Seconds for an access, None for the usual ones."""
+        is_first, self._is_first_access = self._is_first_access, False
+        return PAIRING_TIMEOUT if is_first else None
 
     async def wait(self, seconds: float) -> Notification | None:
         """See Wait."""

@@ -125,8 +125,12 @@ class BoardDriver(Protocol):
         """
         ...
 
-    async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:
-        """Restart the board and wait until it is back. Raises RefusedError where its firmware cannot."""
+    async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> str:
+        """Restart the board and wait until it is back. Raises RefusedError where its firmware cannot.
+
+        Returns:
+            what else people should know of it, "" where there is nothing.
+        """
         ...
 
     async def identify(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from enmctl.boards.contract import Firmware
 from enmctl.errors import FirmwareError
 from enmctl.firmware.esp8266 import KIB, MOST_BYTES, Esp8266Image, read_image
+from enmctl.firmware.places import There, what_is_at
 
 MEMBER: Final = "firmware.bin"
 """What an asset for this board holds; the original's name for it."""
@@ -29,7 +30,7 @@ def read_firmware(path: Path, board_type: str, *, most: int | None) -> Firmware:
         FirmwareError: it cannot be sent; the reasons of ``read_image``, and ``no-firmware``, ``no-file``,
             ``unreadable`` and ``too-big``.
     """
-    file = path / MEMBER if path.is_dir() else path
+    file = path / MEMBER if what_is_at(path) is There.FOLDER else path
     data = _read(file, path)
     try:
         image = read_image(data)
@@ -42,12 +43,14 @@ def read_firmware(path: Path, board_type: str, *, most: int | None) -> Firmware:
             f"{file.name} has {len(data)} bytes, and ENM_OTA_MAX_SIZE allows {most}",
             remedy="make the build smaller, or raise ENM_OTA_MAX_SIZE where the board has room",
             reason="too-big",
+            permanent=False,
         )
     return Firmware(board_type, data, hashlib.sha256(data).hexdigest(), _described(image))
 
 
 def _read(file: Path, path: Path) -> bytes:
-    if not file.exists():
+    there = what_is_at(file)
+    if there is There.NOTHING:
         if file == path:
             raise FirmwareError(f"there is no file {file}", remedy="check the path", reason="no-file")
         inside = ", ".join(sorted(member.name for member in path.iterdir() if not member.name.startswith("."))[:5])
@@ -56,7 +59,7 @@ def _read(file: Path, path: Path) -> bytes:
             remedy=f"name the build's .bin {MEMBER} in the image's /assets folder",
             reason="no-firmware",
         )
-    if not file.is_file():
+    if there is not There.FILE:
         raise FirmwareError(f"{file.name} is no file", remedy="name the build's .bin", reason="no-file")
     try:
         with file.open("rb") as opened:

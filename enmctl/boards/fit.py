@@ -31,6 +31,7 @@ def check_fit(
             f"the image has {firmware.size} bytes and {board.name} takes {access.max_size}",
             remedy="make the build smaller, or set ENM_OTA_MAX_SIZE",
             reason="too-big",
+            permanent=False,
         )
     if identity is None:
         return
@@ -39,6 +40,7 @@ def check_fit(
             f"{board.name} has room for {identity.free} bytes beside its firmware, the image has {firmware.size}",
             remedy="make the build smaller, or give the sketch more room by a flash layout that is flashed over USB",
             reason="no-space",
+            permanent=False,
         )
     if identity.flash is not None and built_for is not None and built_for > identity.flash:
         raise RefusedError(

@@ -95,7 +95,8 @@ class Homecoming:
 
         Raises:
             TransferError: the board is back with what it ran before.
-            UnsettledError: it is back, and runs neither what it ran nor what it was sent, or that cannot be told.
+            UnsettledError: it is back, and runs neither what it ran nor what it was sent, or that cannot be told; or
+                its uptime shows at the end that it never left.
         """
         self.last = look.presence
         if look.presence is not Presence.UP:
@@ -103,11 +104,16 @@ class Homecoming:
             self.was_down = self.was_down or look.presence is Presence.DOWN
             return None
         self._up_since = now if self._up_since is None else self._up_since
-        self.was_down = self.was_down or self._has_started_since(look.identity, now)
+        has_started = self._has_started_since(look.identity, now)
+        self.was_down = self.was_down or bool(has_started)
         version = look.identity.version if look.identity is not None else look.advertised
         expected = self._expected
         if version is not None and version == expected.version and version != expected.before_version:
             return Settled(Proof.VERSION_READ_BACK, version)
+        if has_started is False:
+            if is_last:
+                raise self._not_restarted("runs since before it was to restart")
+            return None
         has_waited = is_last or now - self._up_since >= self._grace
         if not has_waited and not (self.was_down and self._may_be_judged(look)):
             return None
@@ -118,11 +124,7 @@ class Homecoming:
             return Settled(Proof.CHECK_AND_RETURN, version)
         if self.was_down or expected.accepted:
             return Settled(Proof.RETURN_ALONE, version)
-        raise UnsettledError(
-            f"{self._name} did not say that it took what it got, and was not seen to restart",
-            remedy="it is looked at again; firmware with GET /id could tell",
-            reason="no-restart",
-        )
+        raise self._not_restarted("did not say that it took what it got, and was not seen to restart")
 
     def missed(self, seconds: float) -> UnsettledError:
         """The error for a board that did not come back within so many seconds."""
@@ -132,12 +134,22 @@ class Homecoming:
         }.get(self.last, ("did not come back", "look at it: it may need power, its network, or a flash over USB"))
         return UnsettledError(f"{self._name} {how}, {seconds:g} s after its restart", remedy=remedy, reason="no-return")
 
-    def _has_started_since(self, identity: Identity | None, now: float) -> bool:
+    def _has_started_since(self, identity: Identity | None, now: float) -> bool | None:
+        """Whether its uptimes show a start since it was asked before; None where they show neither."""
         before = self._expected.before
         if identity is None or identity.uptime is None or before is None or before.uptime is None:
-            return False
+            return None
         started, started_before = now - identity.uptime, self._expected.asked_at - before.uptime
-        return started > started_before + UPTIME_SLACK
+        if started > started_before + UPTIME_SLACK:
+            return True
+        return False if started < self._expected.asked_at - UPTIME_SLACK else None
+
+    def _not_restarted(self, how: str) -> UnsettledError:
+        return UnsettledError(
+            f"{self._name} {how}",
+            remedy="it is looked at again; switch it off and on if it stays, and have its firmware keep GET /id",
+            reason="no-restart",
+        )
 
     def _may_be_judged(self, look: Look) -> bool:
         """Whether a board that was down and answers has said all that it will: its own word, or nothing at all.

@@ -27,7 +27,7 @@ from enmctl.boards.http_answer import HttpAnswer
 from enmctl.boards.http_update import Ending, Limits, Sent, send_image
 from enmctl.boards.identity import PAGE, Identity, read_identity
 from enmctl.boards.surroundings import Surroundings
-from enmctl.boards.update_answer import NOT_FOUND, UNAUTHORIZED, refuse
+from enmctl.boards.update_answer import METHOD_NOT_ALLOWED, NOT_FOUND, UNAUTHORIZED, refuse
 from enmctl.errors import BoardError, BusyError, OfflineError, RefusedError
 from enmctl.models import BoardKey, DiscoveredBoard, Radio, Stage, Step
 from enmctl.settings import Settings
@@ -39,6 +39,9 @@ RESTART: Final = "/restart"
 IDENTIFY: Final = "/identify"
 CONFIG: Final = "/config"
 ENVIRONMENT: Final = "/env"
+
+NO_SUCH_PAGE: Final = frozenset({*range(300, 400), NOT_FOUND, METHOD_NOT_ALLOWED})
+"""What firmware answers that has no such page: some send every browser that is lost to their first one."""
 
 
 class HttpBoard:
@@ -152,7 +155,7 @@ class HttpBoard:
         """Nothing new: until it has all of an image, a board runs what it ran."""
         return ""
 
-    async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:
+    async def restart(self, board: DiscoveredBoard, config: Mapping[str, str]) -> str:
         """Restart the board by ``POST /restart`` and wait until it is back.
 
         Raises:
@@ -173,6 +176,7 @@ class HttpBoard:
                         raise
                     accepted = False
                 await self._return(board, Expectation(accepted=accepted, before=before, asked_at=asked_at))
+        return ""
 
     async def identify(self, board: DiscoveredBoard, config: Mapping[str, str]) -> None:
         """Make the board show itself by ``POST /identify``.
@@ -296,9 +300,9 @@ class HttpBoard:
                     reason="no-space",
                 )
         answer = await self._ask(board, "POST", page, headers, body)
-        if answer.status == NOT_FOUND:
+        if answer.status in NO_SUCH_PAGE:
             raise RefusedError(
-                f"the firmware of {board.name} has no {page}",
+                f"the firmware of {board.name} has no {page} (HTTP status {answer.status})",
                 remedy="add it as docs/firmware-contract.md says",
                 reason="unsupported",
             )

@@ -75,7 +75,7 @@ class Microbit(BluetoothBoard):
     def choice(
         self, board: DiscoveredBoard, opened: Opened, firmware: NordicFirmware, config: Mapping[str, str]
     ) -> Choice:
-        """The program for this kind, and the user's part of it unless all is to be sent."""
+        """The program for this kind, and the user's part of it unless all is to be sent, as with a system."""
         kind = self._kind(board, opened)
         payloads = firmware.for_target(kind)
         program = payloads[-1]
@@ -83,4 +83,5 @@ class Microbit(BluetoothBoard):
             return Choice(payloads)
         part = user_part(program.data, program.address, FAMILIES[kind])
         is_small = part is not None and len(part.data) * PART_LEAST <= program.size
-        return Choice(payloads, part, whole=bool(config.get(FULL)) or not is_small)
+        has_system = any(payload.system for payload in payloads)
+        return Choice(payloads, part, whole=bool(config.get(FULL)) or has_system or not is_small)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,9 @@ from enmctl.boards.contract import Firmware
 from enmctl.boards.manner import ALLOW_SYSTEM
 from enmctl.errors import FirmwareError
 from enmctl.firmware.inspect import Inspection, Refusal, inspect
+from enmctl.firmware.nordic_boards import takes_system
 from enmctl.firmware.payload import Payload
+from enmctl.firmware.places import There, what_is_at
 from enmctl.firmware.targets import Target
 
 ENDINGS: Final = (".zip", ".hex", ".bin")
@@ -65,12 +67,13 @@ def read_nordic(path: Path, board_type: str, targets: Collection[Target], config
 
     Raises:
         FirmwareError: nothing in it may be sent to any of the boards; the reasons of ``inspect``, ``no-firmware``,
-            ``ambiguous`` and ``system``.
+            ``ambiguous``, ``system`` and ``wrong-chip``.
     """
-    looked = [inspect(file) for file in (_files(path) if path.is_dir() else [path])]
-    payloads = [payload for one in looked for payload in one.payloads if set(payload.targets) & set(targets)]
+    looked = [inspect(file) for file in (_files(path) if what_is_at(path) is There.FOLDER else [path])]
+    chosen = {one.name: _sent_of(one, targets) for one in looked}
+    payloads = [payload for of_file in chosen.values() for payload in of_file]
     refusals = tuple(refusal for one in looked for refusal in one.refusals)
-    _refuse_second_programs(looked, targets)
+    _refuse_second_programs(chosen, targets)
     if not payloads:
         raise _nothing(path, looked, refusals, targets)
     if any(payload.system for payload in payloads) and not config.get(ALLOW_SYSTEM):
@@ -90,9 +93,38 @@ def read_nordic(path: Path, board_type: str, targets: Collection[Target], config
     )
 
 
+def _sent_of(one: Inspection, targets: Collection[Target]) -> tuple[Payload, ...]:
+    """What of a file goes to these kinds of boards; of a package with system images it is all or nothing.
+
+    Its application tells which kinds are meant, and where it has none, the chip alone.
+    """
+    system = [payload for payload in one.payloads if payload.system]
+    if not system:
+        return tuple(payload for payload in one.payloads if set(payload.targets) & set(targets))
+    if one.refusals:
+        return ()
+    programs = [payload for payload in one.payloads if not payload.system]
+    meant = {target for target in targets if all(target in payload.targets for payload in programs)}
+    kinds = {target for target in meant if all(takes_system(target, payload.targets) for payload in system)}
+    if programs and meant - kinds:
+        others = {target for payload in system for target in payload.targets}
+        raise FirmwareError(
+            f"{one.name} has an application for {_words(meant - kinds)}, and a SoftDevice or bootloader for"
+            f" {_words(others)}",
+            remedy="make the package for one board",
+            reason="wrong-chip",
+        )
+    of_kinds = tuple(target for target in targets if target in kinds)
+    return tuple(replace(payload, targets=of_kinds) for payload in one.payloads) if kinds else ()
+
+
+def _words(targets: Collection[Target]) -> str:
+    return " and ".join(sorted(target.words for target in targets))
+
+
 def _described(payload: Payload, targets: Collection[Target]) -> str:
-    words = " and ".join(sorted(target.words for target in payload.targets if target in targets))
-    return f"{payload.size} bytes for {words}"
+    what = f" of {payload.role.words}" if payload.system else ""
+    return f"{payload.size} bytes{what} for {_words([target for target in payload.targets if target in targets])}"
 
 
 def _files(folder: Path) -> list[Path]:
@@ -111,19 +143,19 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _refuse_second_programs(looked: Sequence[Inspection], targets: Collection[Target]) -> None:
-    """Refuse two files that both hold a program for the same kind of board: nothing tells which is meant."""
+def _refuse_second_programs(chosen: Mapping[str, Sequence[Payload]], targets: Collection[Target]) -> None:
+    """Refuse two files that both hold something for the same kind of board: nothing tells which is meant."""
     taken: dict[Target, str] = {}
-    for one in looked:
-        mine = {target for payload in one.payloads for target in payload.targets} & set(targets)
+    for name, payloads in chosen.items():
+        mine = {target for payload in payloads for target in payload.targets} & set(targets)
         for target in mine:
             if target in taken:
                 raise FirmwareError(
-                    f"{taken[target]} and {one.name} both are for a {target.words}",
+                    f"{taken[target]} and {name} both are for a {target.words}",
                     remedy="leave one of them out of the asset",
                     reason="ambiguous",
                 )
-            taken[target] = one.name
+            taken[target] = name
 
 
 def _nothing(

@@ -35,7 +35,10 @@ class Verdict(Enum):
 
 
 class _Code(NamedTuple):
-    """A code of the updater: a stable word, what it means, what to do, and whether trying again is useless."""
+    """A code of the updater: a stable word, what it means, what to do, and whether only another image can help.
+
+    Where a person can put it right at the board or in its config, the same image is tried again.
+    """
 
     reason: str
     meaning: str
@@ -52,6 +55,7 @@ CODES: Final = {
         "no-space",
         "the image does not fit beside the firmware that runs",
         "make the build smaller, or give the sketch more room by a flash layout that is flashed over USB",
+        permanent=False,
     ),
     5: _Code("bad-size", "the size is not one that it can take", "check that the file is an application"),
     6: _Code("stream-timeout", "the image came too slowly", "it is tried again; bring it nearer", permanent=False),
@@ -65,6 +69,7 @@ CODES: Final = {
         "flash-config",
         "the firmware that runs was built for another size of flash than it has",
         "flash it once over USB, built for its real flash size",
+        permanent=False,
     ),
     9: _Code(
         "flash-size", "the image is built for more flash than it has", "choose a board with smaller flash in the build"
@@ -74,18 +79,20 @@ CODES: Final = {
         "never-reset",
         "it was not reset since it was flashed over a serial line",
         "press its reset button or switch it off and on once, then repeat",
+        permanent=False,
     ),
     12: _Code(
         "bad-signature",
         "it wants a signature that the image does not have",
-        "sign the image with the key it was built for",
+        "sign the image with the key it was built for, or flash it once over USB with firmware that wants none",
+        permanent=False,
     ),
     13: _Code("no-data", "it got no data", "check that the file is not empty"),
     14: _Code(
         "no-memory", "it has too little memory free", "it is tried again; restart it if it stays", permanent=False
     ),
     15: _Code("busy", "another update is under way", "it is tried again; restart it if it stays", permanent=False),
-    16: _Code("unknown-command", "it does not know this kind of update", "check ENM_OTA_PATH"),
+    16: _Code("unknown-command", "it does not know this kind of update", "check ENM_OTA_PATH", permanent=False),
 }
 
 
@@ -106,6 +113,7 @@ def judge(answer: HttpAnswer, name: str) -> Verdict:
             f"{name} refused the update for its origin",
             remedy="name the board by the address that it knows itself",
             reason="wrong-origin",
+            permanent=False,
         )
     failed = FAILURE.search(text)
     if not failed and (SUCCESS in text or text == OLD_SUCCESS):
@@ -146,6 +154,7 @@ def _by_status(status: int, name: str, page: str) -> BoardError | None:
             f"{name} has no such page, {page} is elsewhere or its firmware has none",
             remedy="set ENM_OTA_PATH where the sketch gives its updater another path",
             reason="no-update-page",
+            permanent=False,
         )
     if status == TOO_LARGE:
         return RefusedError(f"{name} cannot take so much", remedy="make it smaller", reason="no-space")

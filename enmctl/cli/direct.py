@@ -138,8 +138,7 @@ async def _steps(wanted: Wanted, board: Board | EnmError) -> Steps:
                     yield step
         case JobKind.RESTART:
             yield Step(Stage.ACTIVATING)
-            await board.restart()
-            yield Step(Stage.DONE)
+            yield Step(Stage.DONE, note=await board.restart())
         case _:
             await board.identify()
             yield Step(Stage.DONE)

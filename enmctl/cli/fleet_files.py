@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any, Final
 from enmctl.boards.installed import board_types, drivers
 from enmctl.cli.durations import spell
 from enmctl.cli.shell import Call
-from enmctl.errors import ExitCode, FirmwareError, FleetError, OfflineError, OutputError
+from enmctl.errors import ExitCode, FirmwareError, FleetError, OfflineError, OutputError, SettingError
 from enmctl.gateway.lookout import Bench, look_around, with_bluetooth
 from enmctl.models import DiscoveredBoard, Radio
-from enmctl.sources.fleet.fleet import Fleet, read_fleet
-from enmctl.sources.fleet.places import place_of
+from enmctl.sources.fleet.document import told
+from enmctl.sources.fleet.fleet import Fleet, faulty, read_fleet, remedy_for, text_of
 from enmctl.sources.fleet.releases import Release, hand_out
+from enmctl.sources.fleet.sections import Fault
 
 DEFAULT_FILE: Final = Path("fleet.toml")
 PLACED: Final = re.compile(r"(?s)(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): (?P<problem>.*)")
@@ -72,13 +74,17 @@ def check_fleet(call: Call, file: Path | None) -> int:
     except FleetError as error:
         if call.output.as_json:
             faults = [_placed(fault) for fault in error.faults]
-            call.output.document({"file": str(path), "faults": faults, "applications": []})
+            call.output.document({"file": str(path), "faults": faults, "untold": error.untold, "applications": []})
         else:
             for fault in error.faults:
                 call.output.line(fault)
+            if error.untold:
+                call.output.line(f"and {error.untold} more")
+            if error.remedy and error.remedy != remedy_for(path):
+                call.output.say(error.remedy)
         return ExitCode.FILE
     if call.output.as_json:
-        call.output.document({"file": str(path), "faults": [], "applications": described})
+        call.output.document({"file": str(path), "faults": [], "untold": 0, "applications": described})
     else:
         call.output.table(
             ("application", "boards of type", "commit", "firmware"),
@@ -99,7 +105,7 @@ def _described(fleet: Fleet, settings: Any) -> list[dict[str, Any]]:
     """Each application with what a driver makes of its firmware.
 
     Raises:
-        FleetError: a driver refuses a firmware file.
+        FleetError: a driver refuses a firmware file, or the config.
     """
     known = drivers(settings)
     described, faults = [], []
@@ -108,8 +114,10 @@ def _described(fleet: Fleet, settings: Any) -> list[dict[str, Any]]:
             try:
                 words = _read_by_driver(fleet, release, known[application.board_type], application.config, settings)
             except FirmwareError as error:
-                line, column = place_of(fleet.path.read_text("utf-8"), release.entry.keys)
-                faults.append(f"{fleet.path}:{line}:{column}: {_in_a_file(error, release, application.board_type)}")
+                faults.append(Fault(release.entry.keys, str(_in_a_file(error, release, application.board_type))))
+                continue
+            except SettingError as error:
+                faults.append(Fault(("applications", name, "config", error.message.split()[0]), str(error)))
                 continue
             described.append(
                 {
@@ -121,7 +129,7 @@ def _described(fleet: Fleet, settings: Any) -> list[dict[str, Any]]:
                 }
             )
     if faults:
-        raise FleetError.of(faults)
+        raise faulty(fleet.path, text_of(fleet.path), faults)
     return described
 
 
@@ -137,7 +145,7 @@ def _in_a_file(error: FirmwareError, release: Release, board_type: str) -> Firmw
 
 def _read_by_driver(fleet: Fleet, release: Release, driver: Any, config: Mapping[str, str], settings: Any) -> str:
     if release.path is None:
-        return f"fetched from {release.entry.where} when it is needed"
+        return f"fetched from {told(release.entry.where)} when it is needed"
     with tempfile.TemporaryDirectory(prefix="enmctl-check-") as folder:
         hand_out(release, fleet.path.parent, Path(folder), settings.asset_max_size)
         described: str = driver.read_firmware(Path(folder), config).describe
@@ -152,7 +160,7 @@ def init_fleet(call: Call, file: Path | None, *, seconds: float | None) -> None:
         OfflineError: no board is heard.
     """
     path = fleet_path(file)
-    if path.exists():
+    if os.path.exists(path):
         raise OutputError(f"{path} is there already", remedy="name another file, or edit that one", reason="exists")
     call.log_warnings()
     boards, listened = asyncio.run(_boards_heard(call, seconds))
@@ -163,7 +171,7 @@ def init_fleet(call: Call, file: Path | None, *, seconds: float | None) -> None:
         )
     types = {board.board_type: board.application_id for board in boards}
     firmware = _firmware_for_simulated(path.parent, types) if call.simulate else {}
-    text = HEAD.format(file=path.name, well_for="20s" if call.simulate else "5m") + "".join(
+    text = HEAD.format(file=shlex.quote(path.name), well_for="20s" if call.simulate else "5m") + "".join(
         SECTION.format(**section) for section in _sections(boards, firmware)
     )
     _write(path, text.encode())
@@ -171,10 +179,10 @@ def init_fleet(call: Call, file: Path | None, *, seconds: float | None) -> None:
         call.output.document({"file": str(path), "boards": [board.local_id for board in boards]})
         return
     call.output.line(f"{path} is written, for {len(boards)} boards")
-    simulate = "--simulate " if call.simulate else ""
+    simulate, word = "--simulate " if call.simulate else "", shlex.quote(str(path))
     call.output.say(
-        f"edit it, then: enmctl fleet check {path}, enmctl {simulate}plan --fleet {path}, "
-        f"enmctl {simulate}run --fleet {path}"
+        f"edit it, then: enmctl fleet check {word}, enmctl {simulate}plan --fleet {word}, "
+        f"enmctl {simulate}run --fleet {word}"
     )
 
 
@@ -196,13 +204,13 @@ def _sections(boards: Sequence[DiscoveredBoard], firmware: Mapping[str, str]) ->
     An application is of one board type; of two types that name the same, the second goes by address too.
     """
     kinds: dict[tuple[str, int | None], list[DiscoveredBoard]] = {}
+    types: dict[int | None, str] = {}
     for board in boards:
-        kinds.setdefault((board.board_type, board.application_id), []).append(board)
+        is_its = types.setdefault(board.application_id, board.board_type) == board.board_type
+        kinds.setdefault((board.board_type, board.application_id if is_its else None), []).append(board)
     sections = []
-    numbers = set()
     for (board_type, number), mine in kinds.items():
-        if number is not None and number not in numbers:
-            numbers.add(number)
+        if number is not None:
             name, taken = f"{board_type}-{number}", f"{{ applications = [{number}] }}"
         else:
             places = ", ".join(f'"{place}"' for place in dict.fromkeys(map(_place, mine)))
@@ -231,7 +239,7 @@ def _firmware_for_simulated(folder: Path, types: Mapping[str, int | None]) -> di
         for board_type, application_id in types.items():
             kind, data = _simulated_firmware(board_type, application_id, version, number)
             name = f"{'firmware' if kind == '.bin' else board_type}-{version}{kind}"
-            _write(folder / name, data)
+            _write_new(folder / name, data)
             first.setdefault(board_type, name)
     return first
 
@@ -246,6 +254,21 @@ def _simulated_firmware(board_type: str, application_id: int | None, version: st
 
     ((name, data),) = asset(board_type, application_id, version, size=SIMULATED_BLUETOOTH_SIZE, seed=seed).items()
     return Path(name).suffix, data
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Write a file that is not there, or is this one already."""
+    if not _holds(path, data):
+        if path.exists():
+            raise OutputError(f"{path} is there already", remedy="name a fleet file in another folder", reason="exists")
+        _write(path, data)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -16,7 +16,7 @@ from enmctl.gateway.at_work import gateway_at_work
 from enmctl.models import GatewayStatus
 from enmctl.radio.hotspot.hotspot import Hotspot, Network
 from enmctl.radio.hotspot.leases import Leases
-from enmctl.radio.hotspot.profile import KNOWN_PASSWORD, has_default_password, wanted
+from enmctl.radio.hotspot.profile import KNOWN_PASSWORD, has_default_password, names_of, wanted
 from enmctl.settings import Settings
 
 
@@ -64,7 +64,7 @@ def show(call: Call) -> None:
         call.output.document({**_facts(call.settings, network), "clients": named})
         return
     if network is None:
-        call.output.pairs({"hotspot": "down", "name": wanted(call.settings).name})
+        call.output.pairs({"hotspot": "down", "name": names_of(call.settings)[0]})
         return
     call.output.pairs(
         {
@@ -121,7 +121,7 @@ def _tell(call: Call, settings: Settings, network: Network) -> None:
 def _facts(settings: Settings, network: Network | None) -> dict[str, Any]:
     return {
         "up": network is not None,
-        "ssid": wanted(settings).name if network is None else network.name,
+        "ssid": names_of(settings)[0] if network is None else network.name,
         "interface": None if network is None else network.interface,
         "addresses": [] if network is None else list(network.addresses),
         "channel": None if network is None else network.channel or None,

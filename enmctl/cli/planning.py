@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PLAN_COLUMNS = ("do", "device", "board", "application", "commit", "why")
 SPARE_PLAN_COLUMNS = ("application", "board")
 
+LEFT_SHOWN = 10
+"""So many boards that are left alone are named."""
+
 LISTEN = 3.0
 """Seconds for which boards are listened for where nothing else is said; all that are known end it sooner."""
 
@@ -118,7 +121,22 @@ async def _heard(call: Call, desired: Desired, devices: Sequence[Device], second
         return bool(awaited) and awaited <= _claimed(boards, desired).keys()
 
     async with with_bluetooth(bench):
-        return _claimed(await look_around(bench, seconds, heard=all_known_are_there), desired)
+        boards = await look_around(bench, seconds, heard=all_known_are_there)
+    _say_who_is_left_alone(call, boards, desired)
+    return _claimed(boards, desired)
+
+
+def _say_who_is_left_alone(call: Call, boards: Sequence[DiscoveredBoard], desired: Desired) -> None:
+    left = []
+    for board in boards:
+        mine, problem = claimed(board, desired)
+        if problem:
+            call.output.say(f"{board.local_id}: {problem}")
+        elif mine.application_id not in desired.applications:
+            left.append(board.local_id)
+    if left:
+        shown = ", ".join(left[:LEFT_SHOWN]) + (f" and {len(left) - LEFT_SHOWN} more" if len(left) > LEFT_SHOWN else "")
+        call.output.say(f"heard, and of no application here: {shown}; enmctl scan shows by what they could be taken")
 
 
 def _wanted_drivers(call: Call, desired: Desired) -> Mapping[str, BoardDriver]:

@@ -23,8 +23,8 @@ TENTH = 10
 
 PROOFS = {
     Proof.VERSION_READ_BACK: "the board tells its version",
-    Proof.CHECK_AND_RETURN: "the board checked it and came back",
-    Proof.CHECK_ALONE: "the board checked it; its new program is not heard, as most are not",
+    Proof.CHECK_AND_RETURN: "the board said that it is whole, and came back",
+    Proof.CHECK_ALONE: "the board said that it is whole; its new program is not heard, as most are not",
     Proof.RETURN_ALONE: "the board came back",
 }
 """How it is known that a board runs its new firmware, for people."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,19 +49,22 @@ def check_file(call: Call, file: Path, words: Sequence[str]) -> None:
 
     Raises:
         UsageError: the board comes before the file.
-        FirmwareError: there is no such file.
+        FirmwareError: there is no such file, or it may not be read.
     """
-    if file.is_file():
+    from enmctl.firmware.places import There, what_is_at
+
+    there = what_is_at(file)
+    if there is There.FILE:
         return
-    meant = next((word for word in words if "://" not in word and Path(word).is_file()), None)
+    meant = next((word for word in words if "://" not in word and os.path.isfile(word)), None)
     if meant is not None:
         others = " ".join([str(file), *(word for word in words if word != meant)])
         raise UsageError(
             f"{file} is no file, but {meant} is one", remedy=f"the file comes first: enmctl flash {meant} {others}"
         )
-    if not words and not file.exists() and _names_device(call, str(file)):
+    if not words and there is There.NOTHING and _names_device(call, str(file)):
         raise UsageError(f"{file} is a device, not a file", remedy=f"the file comes first: enmctl flash FILE {file}")
-    problem = "is a folder" if file.is_dir() else "is no file" if file.exists() else "is not there"
+    problem = {There.FOLDER: "is a folder", There.NOTHING: "is not there"}.get(there, "is no file")
     raise FirmwareError(
         f"the firmware file {file} {problem}", remedy="name an image like firmware.bin", reason="no-file"
     )
@@ -109,10 +113,11 @@ def read_whole(file: Path, most: int) -> tuple[bytes, str]:
         FirmwareError: it cannot be read, is empty, or is larger.
     """
     from enmctl.firmware.inspect import INIT_PACKET, Kind, inspect
+    from enmctl.firmware.places import There, what_is_at
 
     data = read_file(file, most)
     beside = file.with_suffix(INIT_PACKET)
-    if beside == file or not beside.is_file() or inspect(file).kind is not Kind.BARE_IMAGE:
+    if beside == file or what_is_at(beside) is not There.FILE or inspect(file).kind is not Kind.BARE_IMAGE:
         return data, file.name
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as members:

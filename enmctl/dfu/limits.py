@@ -30,7 +30,7 @@ class Limits:
     erase: float = 90.0
     stall: float = 2.0
     gone: float = 5.0
-    orderly: float = 1.0
+    orderly: float = 2.0
     back: float = 60.0
     silent: float = 10.0
     tries: int = 4

@@ -51,7 +51,8 @@ class LinkTimeoutError(LinkError):
 class Open:
     """Connect to the board in one of its modes, and find out what it has there; brings ``Opened``.
 
-    A connection that is open is closed first. ``seconds`` bounds the looking for it and the connecting together.
+    A connection that is open is closed first. ``seconds`` is for looking for it and for all tries to connect; the last
+    of these may take as long again, and what others need the radio for does not count.
 
     Raises:
         AbsentError: as it says.

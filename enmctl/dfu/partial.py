@@ -241,10 +241,11 @@ class Partial:
                 return note.data
 
 
-def start_program(limits: Limits) -> Transfer[None]:
-    """Have the board leave its pairing mode, and run its program."""
+def start_program(limits: Limits) -> Transfer[bool]:
+    """Have the board leave its pairing mode, and run its program; brings whether it left."""
     try:
         yield Write(PARTIAL, bytes([Op.RESET, Mode.APPLICATION]))
-        yield Lost(limits.gone)
+        left: bool = yield Lost(limits.gone)
     except LinkLostError:
-        return
+        return True
+    return left

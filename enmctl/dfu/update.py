@@ -21,6 +21,7 @@ from enmctl.dfu.link import (
     Heard,
     Keep,
     LinkError,
+    LinkLostError,
     Memory,
     Open,
     Opened,
@@ -45,6 +46,9 @@ NEEDED: Final = {
     Protocol.LEGACY: {LEGACY_CONTROL, LEGACY_PACKET},
     Protocol.SECURE: {SECURE_CONTROL, SECURE_PACKET},
 }
+
+FORGET_IT: Final = "if it was paired with, remove it in the system's Bluetooth settings, and pair with it anew"
+"""What helps where the board has lost the bond; not every system tells whether it has one."""
 
 REFUSED_TWICE: Final = 2
 """So many times a board says no to the same bytes before it is believed."""
@@ -292,6 +296,8 @@ class _Update:
         that the image is right, so this counts as taken. A secure one says so with that answer, and restarts whatever
         it says: it is sent the image once more, for flash that fails twice is dead. Of both only the return is known.
 
+        A board that got a SoftDevice or a bootloader alone may have lost its program, and waits in its bootloader.
+
         Raises:
             StartOverError: it is back with something else, or that cannot be told.
             UnsettledError: it is not heard.
@@ -299,7 +305,7 @@ class _Update:
         mode = yield from self._returned()
         memory = self._memory
         if mode is BoardMode.APPLICATION:
-            if set(payload.targets) <= SINGLE_BANK:
+            if set(payload.targets) <= SINGLE_BANK and not payload.system:
                 return Proof.CHECK_AND_RETURN
             if memory.activated and payload.protocol is Protocol.SECURE:
                 return Proof.CHECK_AND_RETURN
@@ -309,6 +315,8 @@ class _Update:
             self._mode = BoardMode.APPLICATION
             raise StartOverError("it runs a program, and whether that is the new one cannot be told")
         if mode is BoardMode.BOOTLOADER:
+            if payload.system and memory.activated:
+                return Proof.RETURN_ALONE
             raise StartOverError("it did not start the new program")
         if self._job.may_be_silent and memory.validated and memory.activated:
             return Proof.CHECK_ALONE
@@ -360,10 +368,10 @@ class _Update:
     def _gave_up(self, error: LinkError, left: str) -> BoardError | OfflineError:
         name = self._job.name
         if not self._was_open:
-            return OfflineError(
-                f"{name} is not heard, or takes no connection",
-                remedy="power it and bring it nearer; end other programs that are connected to it",
-            )
+            hangs_up = isinstance(error, LinkLostError) and self._mode is BoardMode.APPLICATION
+            what = "hangs up whenever it is connected to" if hangs_up else "is not heard, or takes no connection"
+            remedy = FORGET_IT if hangs_up else "end other programs that are connected to it"
+            return OfflineError(f"{name} {what}", remedy=f"power it and bring it nearer; {remedy}")
         return TransferError(
             f"{name} was lost {self._setbacks} times in a row, the last time because {in_words(error)}",
             remedy=f"bring it nearer and try again; {left}",

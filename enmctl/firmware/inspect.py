@@ -20,6 +20,7 @@ from enmctl.firmware.nordic_boards import suits
 from enmctl.firmware.nordic_init import MicrobitInit, SecureInit
 from enmctl.firmware.nordic_manifest import Role
 from enmctl.firmware.payload import Payload
+from enmctl.firmware.places import There, what_is_at
 from enmctl.firmware.targets import Target
 from enmctl.firmware.vectors import vectors_of
 
@@ -153,7 +154,7 @@ def _look_into_package(found: Inspection, data: bytes, _: Path) -> Inspection:
 
 def _look_into_binary(found: Inspection, data: bytes, path: Path) -> Inspection:
     beside = path.with_suffix(INIT_PACKET)
-    if beside != path and beside.is_file():
+    if beside != path and what_is_at(beside) is There.FILE:
         looked = _with_images(found, (read_pair(data, _read(beside, INIT_READ)),))
         return replace(looked, notes=(f"its init packet is {beside.name} beside it",))
     contents = (Content(Role.APPLICATION.words, None, len(data)),)
@@ -317,8 +318,9 @@ def _needs_init(path: Path) -> FirmwareError:
 
 
 def _read(path: Path, most: int) -> bytes:
-    if not path.is_file():
-        problem = "is a folder" if path.is_dir() else "is not there"
+    there = what_is_at(path)
+    if there is not There.FILE:
+        problem = {There.FOLDER: "is a folder", There.NOTHING: "is not there"}.get(there, "is no file")
         raise FirmwareError(f"the file {path} {problem}", remedy="check the path", reason="no-file")
     try:
         with path.open("rb") as opened:

@@ -6,6 +6,7 @@ behind another SoftDevice does not start. So that place, as the program's own ad
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +31,12 @@ DK_RAM: Final = 32 * KIB
 
 CHIPS: Final = {51: Target.NRF51, 52: Target.NRF52}
 """Hardware versions that Nordic's own bootloaders have; others are a vendor's."""
+
+CHIP_OF: Final = {
+    Target.MICROBIT_V1: Target.NRF51,
+    Target.NRF51822DK: Target.NRF51,
+    Target.MICROBIT_V2: Target.NRF52,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,11 @@ def suits(image: NordicImage) -> Suits:
             )
         return Suits((chip or Target.NORDIC,))
     return _legacy(image.data, vectors, init)
+
+
+def takes_system(board: Target, image: Collection[Target]) -> bool:
+    """Whether a SoftDevice or a bootloader may be for a board: it tells the chip at most, and often not even that."""
+    return not {board, CHIP_OF.get(board), Target.NORDIC}.isdisjoint(image)
 
 
 def _legacy(data: bytes, vectors: Vectors, init: LegacyInit | None) -> Suits:

@@ -82,9 +82,9 @@ async def restart(bench: Bench, target: Target) -> AsyncGenerator[Step, None]:
     """Restart a board and wait until it is back; ends with ``Stage.DONE``."""
     async with _journalled(bench, target, AttemptKind.RESTART, 0) as journal:
         yield Step(Stage.ACTIVATING)
-        await target.driver.restart(target.board, target.config)
+        note = await target.driver.restart(target.board, target.config)
         await journal.end(Outcome.SUCCEEDED)
-    yield Step(Stage.DONE)
+    yield Step(Stage.DONE, note=note)
 
 
 async def identify(target: Target) -> AsyncGenerator[Step, None]:

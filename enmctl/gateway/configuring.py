@@ -100,10 +100,10 @@ async def restart_board(
     listener: Listener,
     *,
     found: DiscoveredBoard | None = None,
-) -> None:
+) -> str:
     """Restart a board and wait until it is back; the source sees it stop and start.
 
-    ``found`` is where it was just now, for one that may be nobody's.
+    ``found`` is where it was just now, for one that may be nobody's. Brings what its driver has to say of it.
     """
     try:
         async with attempt(crew, AttemptKind.RESTART, key, uuid, None) as journal:
@@ -111,7 +111,8 @@ async def restart_board(
             showing = Showing(crew, uuid, key, journal, listener)
             await showing.show(Step(Stage.ACTIVATING))
             await showing.show(Step(Stage.RETURNING))
-            await crew.drivers[board.board_type].restart(board, config)
+            note = await crew.drivers[board.board_type].restart(board, config)
             await journal.end(Outcome.SUCCEEDED)
+            return note
     finally:
         crew.live.pop(key, None)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from enmctl.boards.adverts import is_next
 from enmctl.errors import EnmError, OfflineError, UnknownError, UsageError
 from enmctl.gateway.jobs import Target, refuse_unless_simulated
 from enmctl.gateway.lookout import Bench, Boards, find_boards, look_around
 from enmctl.gateway.naming import call_names, find_device, is_called
-from enmctl.models import Device, DiscoveredBoard, Radio
+from enmctl.models import BoardMode, Device, DiscoveredBoard, Radio
 
 NAMES_MOST: Final = 10
 """So many boards are named where one is to be chosen."""
@@ -115,7 +116,13 @@ def _place(bench: Bench, named: Target | Device | str | EnmError, boards: Boards
         if here is not None:
             return _target(bench, here, named)
         return OfflineError(f"{named.name or named.local_id} is not heard", remedy="power it and bring it into range")
-    return _called(bench, named, [board for board in boards if is_called(board, named)])
+    called = [board for board in boards if is_called(board, named)]
+    return _called(bench, named, called or [board for board in boards if _has_bootloader_at(board, named)])
+
+
+def _has_bootloader_at(board: DiscoveredBoard, address: str) -> bool:
+    """Whether it may be this board's bootloader that is heard at an address, the next one to its own."""
+    return board.mode is BoardMode.BOOTLOADER and is_next(address, board.local_id)
 
 
 def _called(bench: Bench, word: str, heard: Boards) -> Target | EnmError:

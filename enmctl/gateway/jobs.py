@@ -244,10 +244,10 @@ def _read_firmware(crew: Crew, job: Job, target: Target) -> Firmware:
 
 
 async def _restart(crew: Crew, target: Target, listener: Listener) -> None:
-    await restart_board(crew, target.uuid, target.key, target.config, listener, found=target.board)
+    note = await restart_board(crew, target.uuid, target.key, target.config, listener, found=target.board)
     if target.uuid is not None:
         await settle(crew, target.uuid)
-    listener(Step(Stage.DONE))
+    listener(Step(Stage.DONE, note=note))
 
 
 async def _identify(target: Target, listener: Listener) -> None:

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextman
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from enmctl.boards.adverts import is_next
 from enmctl.boards.contract import BoardDriver
 from enmctl.errors import RadioError
 from enmctl.gateway.claiming import claimed
@@ -129,7 +130,10 @@ class _Ears:
         )
 
     def on_advert(self, advert: Advert) -> None:
-        """A board advertised. One that names no application is the device that has its address, if one has."""
+        """A board advertised. One that names no application is the device that has its address, if one has.
+
+        A bootloader may have the next address, and is the board that a transfer was begun to as well.
+        """
         boards = [
             self._as_claimed(board)
             for driver in self._bench.of(Radio.BLUETOOTH).values()
@@ -137,19 +141,30 @@ class _Ears:
         ]
         if not boards:
             return
-        known = next((device for device in self._bench.devices if device.local_id == boards[0].local_id), None)
+        own = self._own_address(boards[0])
+        boards = [replace(board, local_id=own, addresses=(own,)) for board in boards if own != board.local_id] or boards
+        known = next((device for device in self._bench.devices if device.local_id == own), None)
         if known is not None and boards[0].application_id is None:
             boards = [
                 replace(board, application_id=known.application_id)
                 for board in boards
                 if board.board_type == known.board_type
             ]
-        name = self._bench.begun.get(advert.address.upper())
+        name = self._bench.begun.get(own)
         if name is not None:
             boards = [
                 replace(board, name=f"{board.name} [{name}]") for board in boards if board.mode is BoardMode.BOOTLOADER
             ] or boards
-        self._note(f"bluetooth {advert.address}", boards)
+        self._note(f"bluetooth {own}", boards)
+
+    def _own_address(self, board: DiscoveredBoard) -> str:
+        """The address by which a board is known: the one that it has, or as a bootloader perhaps the one before."""
+        if board.mode is not BoardMode.BOOTLOADER:
+            return board.local_id
+        known = {device.local_id for device in self._bench.devices} | self._bench.begun.keys()
+        if board.local_id in known:
+            return board.local_id
+        return next((own for own in known if own and is_next(board.local_id, own)), board.local_id)
 
     def _as_claimed(self, board: DiscoveredBoard) -> DiscoveredBoard:
         """The board as its application's; one that is nobody's stays what its firmware says."""

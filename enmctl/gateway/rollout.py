@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Protocol
 
 from enmctl.gateway.actions import Configure, Pin, Restart, Update
 from enmctl.models import Application, BoardKey, Desired, Device, DiscoveredBoard, PinnedBy, short
-from enmctl.policy import Policy, wall_clock
+from enmctl.policy import Policy, is_named, wall_clock
 
 
 class SeenBoard(Protocol):
@@ -201,7 +200,7 @@ class Rollout:
     def _is_canary(self, device: Device, key: BoardKey, policy: Policy) -> bool:
         here = self._seen.get(key)
         words = [device.name, key.local_id, *(here.board.addresses if here is not None else ())]
-        return any(fnmatchcase(word, pattern) for word in words for pattern in policy.canaries)
+        return any(is_named(word, pattern) for word in words for pattern in policy.canaries)
 
     def _is_well(self, device: Device, key: BoardKey, policy: Policy) -> bool:
         """Whether a device that runs its version has done so for long enough, and was there all the time."""

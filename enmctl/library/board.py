@@ -134,8 +134,12 @@ class Board:
         """What the board is left with after ``flash`` was stopped, and how to go on; "" where it runs what it ran."""
         return await self.target.driver.left_with(self.target.board)
 
-    async def restart(self) -> None:
+    async def restart(self) -> str:
         """Restart the board, and wait until it is back.
+
+        Returns:
+            what else is to be known of it, "" where there is nothing: that its program is not heard, for most on a
+            micro:bit have no Bluetooth.
 
         Raises:
             RefusedError: its program offers no way.
@@ -145,9 +149,11 @@ class Board:
         """
         async with self._bench.place(self.target):
             await self._bench.remember(self.target, transfer=False)
+            note = ""
             async with aclosing(by_hand.restart(self._bench.bench, self.target)) as steps:
-                async for _ in steps:
-                    pass
+                async for step in steps:
+                    note = step.note
+            return note
 
     async def identify(self) -> None:
         """Have the board show itself: a light, or its name on its LEDs.

@@ -20,6 +20,7 @@ from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.auth import AuthExternal
 
+from enmctl.errors import EnmError
 from enmctl.radio.bluetooth import attaching
 from enmctl.radio.bluetooth.backend import Passkey
 from enmctl.radio.bluetooth.translation import BLUEZ, GONE, translated
@@ -42,6 +43,9 @@ OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 DBUS = "org.freedesktop.DBus"
 DBUS_PATH = "/org/freedesktop/DBus"
 
+BUS_VARIABLE = "DBUS_SYSTEM_BUS_ADDRESS"
+"""Where bleak finds the bus; it can be told in no other way."""
+
 WATCHED = (
     f"type='signal',sender='{DBUS}',interface='{DBUS}',member='NameOwnerChanged',arg0='{SERVICE}'",
     f"type='signal',sender='{SERVICE}',interface='{OBJECT_MANAGER}'",
@@ -57,6 +61,9 @@ CALL_TIMEOUT = 10.0
 
 PAIR_TIMEOUT = 120.0
 """Seconds for ``Pair``, whose limit is its caller's."""
+
+POWER_TRIES, POWER_PAUSE = 4, 1.0
+"""How often an adapter that was switched off is switched on at most, and the seconds between two tries."""
 
 POWER_INTERVAL = 0.1
 """Seconds between two looks whether the adapter is up again."""
@@ -79,20 +86,25 @@ class BluezBackend:
     Args:
         adapter: like hci0; "" for all there are, where it is about a device, and else for the first that is on.
         device_type: the machine's, see ``attaching``.
+        bus: where bluetoothd's D-Bus is, unless the environment names one; "" for the machine's own.
     """
 
     scanner: type[BaseBleakScanner] | None = None
     client: type[BaseBleakClient] | None = None
 
-    def __init__(self, adapter: str, device_type: str = "") -> None:
+    def __init__(self, adapter: str, device_type: str = "", bus: str = "") -> None:
+        if bus and not os.environ.get(BUS_VARIABLE):
+            os.environ[BUS_VARIABLE] = bus
         self._adapter = adapter
         self._device_type = device_type
         self._bus: MessageBus | None = None
         self._opening = asyncio.Lock()
         self._changed: Callable[[], None] | None = None
+        self._left_off = ""
 
     async def close(self) -> None:
         """See Backend."""
+        await self.restore()
         bus, self._bus = self._bus, None
         if bus is not None:
             bus.disconnect()
@@ -150,16 +162,38 @@ class BluezBackend:
                 raise
 
     async def power_cycle(self) -> bool:
-        """See Backend."""
+        """See Backend: an adapter that was switched off is switched on, whatever goes wrong."""
         path = await self._adapter_path()
         if path is None:
             return False
-        await self._set_power(path, on=False)
-        await self._set_power(path, on=True)
-        async with asyncio.timeout(CALL_TIMEOUT):
-            while not await self._is_powered(path):  # noqa: ASYNC110 - bluetoothd answers before the controller is up
-                await asyncio.sleep(POWER_INTERVAL)
+        self._left_off = path
+        try:
+            await self._set_power(path, on=False)
+        finally:
+            await self._switch_on(path)
         return True
+
+    async def restore(self) -> None:
+        """See Backend."""
+        if self._left_off:
+            with contextlib.suppress(EnmError):
+                await self._switch_on(self._left_off, tries=1)
+
+    async def _switch_on(self, path: str, *, tries: int = POWER_TRIES) -> None:
+        """Switch an adapter on, and wait until it is."""
+        for left in reversed(range(tries)):
+            try:
+                await self._set_power(path, on=True)
+                async with asyncio.timeout(CALL_TIMEOUT):
+                    while not await self._is_powered(path):  # noqa: ASYNC110 - bluetoothd answers before it is up
+                        await asyncio.sleep(POWER_INTERVAL)
+            except (EnmError, TimeoutError) as error:
+                if not left:
+                    raise translated(error, "the Bluetooth adapter") from error
+                await asyncio.sleep(POWER_PAUSE)
+            else:
+                self._left_off = ""
+                return
 
     async def _is_powered(self, path: str) -> bool:
         return bool((await self._objects()).get(path, {}).get(ADAPTER, {}).get("Powered"))

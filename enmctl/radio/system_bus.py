@@ -87,7 +87,7 @@ def bus_address(settings: Settings) -> str:
     """Where the bus is: as set, else the host's where a container has it, else the machine's own."""
     if settings.system_bus_address:
         return settings.system_bus_address
-    return f"unix:path={HOST_SOCKET if HOST_SOCKET.exists() else SOCKET}"
+    return f"unix:path={HOST_SOCKET if os.path.exists(HOST_SOCKET) else SOCKET}"
 
 
 class SystemBus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enmctl.policy import Membership, Policy, Window, wall_clock
+from enmctl.policy import Membership, Policy, Window, is_named, wall_clock
 
 VIENNA = "Europe/Vienna"
 ZONES = ("UTC", VIENNA, "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia")
@@ -63,6 +64,26 @@ def test_what_the_clock_shows_twice_in_autumn_opens_twice() -> None:
     assert not SMALL_HOURS.is_open(at("2026-10-25 03:00"))
 
 
+@pytest.mark.parametrize(
+    ("window", "now", "opens_at"),
+    [
+        (Window(2 * 60 + 30, 5 * 60), "2026-03-28 23:00+01:00", "2026-03-29T03:00:00+02:00"),
+        (Window(2 * 60, 5 * 60), "2026-03-28 23:00+01:00", "2026-03-29T03:00:00+02:00"),
+        (Window(2 * 60, 2 * 60 + 30), "2026-10-25 02:45+02:00", "2026-10-25T02:00:00+01:00"),
+    ],
+)
+@pytest.mark.parametrize("zone", [VIENNA, None])
+def test_it_opens_at_the_first_minute_at_which_it_is_open_when_the_clock_is_changed(
+    window: Window, now: str, opens_at: str, zone: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", VIENNA)
+        time.tzset()
+        moment = Policy(windows=(window,), zone=zone).opens_at(datetime.fromisoformat(now).timestamp())
+    time.tzset()
+    assert moment == datetime.fromisoformat(opens_at).timestamp()
+
+
 WINDOWS = st.builds(
     Window,
     st.integers(0, 24 * 60 - 1),
@@ -111,3 +132,19 @@ def test_a_membership_takes_by_name_id_address_and_application() -> None:
     assert mine.lists("9")
     assert Membership(("BBC micro:bit [zavit]", "zuziv")).takes(("BBC micro:bit [zavit]", "zavit", "x"), (), None)
     assert not Membership(("lamp-*",), is_open=False).takes(("lamp-1", "x"), (), None)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "is_so"),
+    [
+        ("bench", "bench", True),
+        ("Bench", "bench", False),
+        ("lamp-12", "lamp-1?", True),
+        ("BBC micro:bit [zavit]", "BBC micro:bit [zavit]", True),
+        ("C0:FF:EE:00:00:02", "c0:ff:ee:00:00:02", True),
+        ("C0:FF:EE:00:00:02", "c0:ff:*", True),
+        ("C0:FF:EE:00:00:02", "c0:ff:ee", False),
+    ],
+)
+def test_a_name_is_a_pattern_or_follows_it(name: str, pattern: str, is_so: bool) -> None:
+    assert is_named(name, pattern) is is_so

@@ -47,9 +47,11 @@ def assets_folder(settings: Settings) -> Finding:
 
 
 def _folder(check: str, path: Path, variable: str) -> Finding:
-    there = next((place for place in (path, *path.parents) if place.exists()), path)
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        what = "is no folder" if there.exists() and not there.is_dir() else "may not be written by this user"
+    there = next((place for place in (path, *path.parents) if os.path.exists(place)), path)
+    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
+        what = (
+            "is no folder" if os.path.exists(there) and not os.path.isdir(there) else "may not be written by this user"
+        )
         return fault(
             check, StoreError(f"{path}: {there} {what}", remedy=f"let this user write there, or set {variable}")
         )

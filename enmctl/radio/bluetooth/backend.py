@@ -79,6 +79,10 @@ class Backend(Protocol):
         """Switch the adapter off and on; False where that cannot be done."""
         ...
 
+    async def restore(self) -> None:
+        """Switch the adapter on where ``power_cycle`` has left it off; does nothing elsewhere, and never raises."""
+        ...
+
 
 def quiet_bleak() -> None:
     """Keep the logs of bleak and of what it uses off the terminal: their warnings are told at debug level, as ours."""

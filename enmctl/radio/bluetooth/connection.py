@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from enmctl.radio.bluetooth.backend import Backend, Passkey
-from enmctl.radio.bluetooth.errors import AttError, LinkLostError, PairingError
+from enmctl.radio.bluetooth.errors import AttError, LinkLostError, NoAnswerError, PairingError
 from enmctl.radio.bluetooth.translation import ATTRIBUTE_NOT_FOUND, is_unclear, translated
 
 if TYPE_CHECKING:
@@ -109,31 +109,36 @@ class Connection:
         ]
         return max(LEAST_WRITE, min(sizes, default=LEAST_WRITE))
 
-    async def establish(self, device: Any, adapter: str) -> None:
-        """Connect, and find out afresh what the board has; for ``BluetoothRadio`` alone.
+    async def establish(self, device: Any, adapter: str, seconds: float) -> None:
+        """Connect within so many seconds, and find out afresh what the board has; for ``BluetoothRadio`` alone.
 
         Raises:
             EnmError: it did not come about; then nothing is left of it.
         """
         from bleak import BleakClient
 
-        limit = self._settings.bluetooth_long_timeout
         self.device = device
         self._client = client = BleakClient(
             device,
             self._on_disconnected,
-            timeout=limit,
+            timeout=seconds,
             bluez={"adapter": adapter} if adapter else {},
             winrt={"use_cached_services": False},
             backend=self._backend.client,
         )
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(seconds):
                 await client.connect()
             for service in client.services:
                 self._services |= {service.uuid.lower()}
                 for characteristic in service.characteristics:
                     self._by_uuid.setdefault(characteristic.uuid.lower(), characteristic)
+        except TimeoutError as error:
+            await self.close()
+            raise NoAnswerError(
+                f"{self.name} takes no connection",
+                remedy="bring it nearer, end other programs that are connected to it, and try again",
+            ) from error
         except Exception as error:
             await self.close()
             raise translated(error, self.name) from error
@@ -319,9 +324,12 @@ class Connection:
         self.lost.set()
         self._news.set()
         now = asyncio.get_running_loop().time()
-        for scope in self._waiting:
-            scope.reschedule(now)
-        self._on_end()
+        try:
+            for scope in self._waiting:
+                if not scope.expired():
+                    scope.reschedule(now)
+        finally:
+            self._on_end()
 
     def _lost(self) -> LinkLostError:
         return LinkLostError(f"the connection to {self.name} was lost", remedy="bring it nearer and try again")

@@ -8,7 +8,7 @@
     │   │   └── BondNeededError  it wants a bond, or a link that is encrypted with one
     │   ├── RefusedError
     │   │   ├── PairingError     pairing did not come about
-    │   │   └── BondLostError    this machine has a bond that the board does not know any more
+    │   │   └── BondLostError    this machine has a bond that the board may not know any more
     │   └── TransferError
     │       └── LinkLostError    the connection ended
     ├── OfflineError
@@ -72,6 +72,7 @@ class PairingError(RefusedError):
 
 
 class BondLostError(RefusedError):
-    """This machine has a bond that the board does not know any more, and the board hangs up."""
+    """The board hangs up, and may not know the bond any more that this machine has; a bad link looks the same."""
 
     default_reason = "bond-lost"
+    default_permanent = False

@@ -14,18 +14,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential
 
 from enmctl.errors import EnmError, RadioError
 from enmctl.radio.bluetooth.advert import Advert
 from enmctl.radio.bluetooth.backend import SIMULATED, Backend, quiet_bleak
 from enmctl.radio.bluetooth.connection import Connection
+from enmctl.radio.bluetooth.cycling import PowerCycle
 from enmctl.radio.bluetooth.errors import BondLostError, LinkLostError, NotHeardError, PairingError
 from enmctl.radio.bluetooth.scanning import Listener, Scan
 from enmctl.radio.bluetooth.this_machine import platform_backend
@@ -42,13 +42,11 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0
 LOOKS = 4
 """``open`` may take so many times ENM_BLUETOOTH_LONG_TIMEOUT where nothing else is said: a look, and each try."""
 
+TURN = 20
+"""A connection waits so many times ENM_BLUETOOTH_LONG_TIMEOUT for others to be made; of 16 at once each has its try."""
+
 FRESH = 30.0
 """Seconds for which a system remembers a device that it heard (BlueZ: TemporaryTimeout)."""
-
-POWER_CYCLE_PAUSE = 60.0
-"""Seconds between two times that the adapter is switched off and on."""
-
-_log = logging.getLogger(__name__)
 
 
 class BluetoothRadio:
@@ -68,8 +66,7 @@ class BluetoothRadio:
         self._adapter = "" if settings.bluetooth_adapter.startswith(SIMULATED) else settings.bluetooth_adapter
         self._scan = Scan(self._backend, self._adapter, settings.bluetooth_long_timeout)
         self._connections: set[Connection] = set()
-        self._failures = 0
-        self._cycled_at: float | None = None
+        self._power_cycle = PowerCycle(self._backend, self._scan, lambda: bool(self._connections))
 
     async def __aenter__(self) -> Self:
         quiet_bleak()
@@ -87,6 +84,7 @@ class BluetoothRadio:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await asyncio.gather(*(connection.close() for connection in self._connections))
+        await self._power_cycle.close()
         await self._scan.close()
         await self._backend.close()
 
@@ -164,7 +162,8 @@ class BluetoothRadio:
 
         Args:
             address: as the board's advertisements have it.
-            seconds: the limit of looking for it and connecting together.
+            seconds: after so long no further try is made. A try that was begun has ENM_BLUETOOTH_LONG_TIMEOUT of its
+                own. Waiting while the adapter makes connections for others does not count; it has a limit, ``TURN``.
             fresh: have the system forget first what it knows of the board, unless there is a bond: another program on
                 the same board has other services, and BlueZ would show the old ones.
             scanning: whether others may be looked for meanwhile; ENM_BLUETOOTH_SCAN_WHILE_CONNECTED where left out.
@@ -177,43 +176,31 @@ class BluetoothRadio:
         """
         if fresh:
             await self.forget(address)
-        limit = LOOKS * self._settings.bluetooth_long_timeout if seconds is None else seconds
-        failed: EnmError | None = None
+        span = _Span(LOOKS * self._settings.bluetooth_long_timeout if seconds is None else seconds)
         tries = AsyncRetrying(
-            stop=stop_after_attempt(TRIES),
+            stop=span.ends_tries,
             wait=wait_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
             retry=retry_if_exception(_is_worth_another),
             reraise=True,
         )
         try:
-            async with asyncio.timeout(limit):
-                async for attempt in tries:
-                    with attempt:
-                        try:
-                            return await self._try(address, scanning)
-                        except EnmError as error:
-                            failed = error
-                            raise
-        except TimeoutError:
-            pass
+            async for attempt in tries:
+                with attempt:
+                    return await self._try(address, scanning, span)
         except LinkLostError as error:
             raise await self._why_lost(address, error) from error
-        raise failed or _not_heard(address)
+        raise _not_heard(address)
 
     async def again(self, before: Connection, *, seconds: float) -> Connection:
         """Connect once more to the device of an earlier connection, without hearing it first, in one try.
 
         A board that waits for this machine alone shows itself to no scan of BlueZ, and takes a connection all the same,
-        for as long as the system has not forgotten it.
+        for as long as the system has not forgotten it. ``seconds`` are for connecting alone; see ``open``.
 
         Raises:
             EnmError: it does not take a connection.
         """
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._establish(before.address, before.name, before.device, None)
-        except TimeoutError:
-            raise _not_heard(before.address) from None
+        return await self._establish(before.address, before.name, before.device, None, _Span(0.0), seconds=seconds)
 
     async def forget(self, address: str) -> bool:
         """Have the system forget a device without a bond, its services above all; a bonded one is left alone.
@@ -245,11 +232,14 @@ class BluetoothRadio:
             return False
         return await self._backend.release(address)
 
-    async def _try(self, address: str, scanning: bool | None) -> Connection:
-        advert = await self._find(address)
-        return await self._establish(address, advert.name or address, advert.device, scanning)
+    async def _try(self, address: str, scanning: bool | None, span: _Span) -> Connection:
+        advert = await self._find(address, span)
+        seconds = self._settings.bluetooth_long_timeout
+        return await self._establish(address, advert.name or address, advert.device, scanning, span, seconds=seconds)
 
-    async def _establish(self, address: str, name: str, device: Any, scanning: bool | None) -> Connection:
+    async def _establish(
+        self, address: str, name: str, device: Any, scanning: bool | None, span: _Span, *, seconds: float
+    ) -> Connection:
         if scanning is None:
             scanning = self._settings.bluetooth_scan_while_connected
         quiet_over = None if scanning else self._scan.keep_quiet()
@@ -260,54 +250,66 @@ class BluetoothRadio:
                 quiet_over()
 
         connection = Connection(self._settings, self._backend, address, name, ended)
-        self._connections.add(connection)
+        asked_at = asyncio.get_running_loop().time()
+        turn = TURN * self._settings.bluetooth_long_timeout
+        failed: EnmError | None = None
         try:
-            async with self._scan.held_off():
-                await connection.establish(device, self._adapter)
-        except EnmError as error:
-            self._scan.forget(address)
-            await self._count_failure(error)
-            raise
+            async with self._scan.held_off(turn):
+                span.leave_out_since(asked_at)
+                self._connections.add(connection)
+                try:
+                    await connection.establish(device, self._adapter, seconds)
+                except EnmError as error:
+                    failed = error
         except BaseException:
             ended()
             raise
         self._scan.forget(address)
-        self._failures = 0
+        if failed is not None:
+            await self._power_cycle.failed(failed, most=self._settings.bluetooth_power_cycle_after, turn=turn)
+            raise failed
+        self._power_cycle.failures = 0
         return connection
 
-    async def _find(self, address: str) -> Advert:
+    async def _find(self, address: str, span: _Span) -> Advert:
         """The board, heard just now or a moment ago."""
         known = self._scan.heard.get(address)
         if known is not None and asyncio.get_running_loop().time() - known.at <= FRESH:
             return known
         await self.release(address)
-        advert = await self.heard(lambda advert: advert.address == address, self._settings.bluetooth_long_timeout)
+        seconds = min(span.left, self._settings.bluetooth_long_timeout)
+        advert = await self.heard(lambda advert: advert.address == address, seconds)
         if advert is None:
             raise _not_heard(address, _SilentError)
         return advert
-
-    async def _count_failure(self, error: EnmError) -> None:
-        """After many failures in a row it may be the adapter's fault: it is switched off and on, if nobody uses it."""
-        self._failures += 1
-        most = self._settings.bluetooth_power_cycle_after
-        now = asyncio.get_running_loop().time()
-        rested = self._cycled_at is None or now - self._cycled_at >= POWER_CYCLE_PAUSE
-        if not most or self._failures < most or self._connections or not rested:
-            return
-        self._cycled_at = now
-        self._failures = 0
-        _log.warning("%d Bluetooth connections failed in a row (%s): the adapter is switched off and on", most, error)
-        async with self._scan.held_off():
-            if not await self._backend.power_cycle():
-                _log.debug("the adapter cannot be switched off and on here")
 
     async def _why_lost(self, address: str, error: LinkLostError) -> EnmError:
         if not await self.is_bonded(address):
             return error
         return BondLostError(
             f"{address} hangs up whenever it is connected to, and may have lost its bond with this machine",
-            remedy="have this machine forget it, and pair with it anew",
+            remedy="remove it in the system's Bluetooth settings (Linux: bluetoothctl remove), and pair with it anew",
         )
+
+
+class _Span:
+    """The time for all tries at one connection."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends_at = asyncio.get_running_loop().time() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left of it."""
+        return max(0.0, self._ends_at - asyncio.get_running_loop().time())
+
+    def leave_out_since(self, moment: float) -> None:
+        """Do not count what has passed since a moment."""
+        self._ends_at += asyncio.get_running_loop().time() - moment
+
+    def ends_tries(self, state: RetryCallState) -> bool:
+        """Whether no further try is to be made."""
+        return state.attempt_number >= TRIES or not self.left
 
 
 class _SilentError(NotHeardError):

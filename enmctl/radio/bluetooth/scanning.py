@@ -166,15 +166,24 @@ class Scan:
             self._patient.discard(patience)
 
     @asynccontextmanager
-    async def held_off(self) -> AsyncGenerator[None]:
-        """Have the adapter to oneself, the scan stopped."""
-        async with self._lock:
-            self._hold_off()
-            try:
-                await self._stop()
-                yield
-            finally:
-                self._let_go()
+    async def held_off(self, seconds: float) -> AsyncGenerator[None]:
+        """Have the adapter to oneself, the scan stopped.
+
+        Raises:
+            NoAnswerError: others have had it for so many seconds.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise _busy("the Bluetooth adapter is busy with other boards") from None
+        self._hold_off()
+        try:
+            await self._stop()
+            yield
+        finally:
+            self._let_go()
+            self._lock.release()
 
     def keep_quiet(self) -> Callable[[], None]:
         """Have no scan until what comes back is called; it may be called more than once."""
@@ -232,6 +241,7 @@ class Scan:
                         self._doubt.clear()
                         await self._stop()
                     if self._is_due:
+                        await self._backend.restore()
                         await self._start()
             except EnmError as error:
                 self._complain(error)
@@ -324,8 +334,8 @@ def _no_scan(error: Exception) -> EnmError:
     ours = translated(error, "the Bluetooth adapter")
     if not isinstance(ours, NoAnswerError):
         return ours
-    busy = NoAnswerError(
-        "the Bluetooth adapter is busy and does not listen", remedy="try again, or switch it off and on"
-    )
-    busy.reason = "radio-busy"
-    return busy
+    return _busy("the Bluetooth adapter is busy and does not listen")
+
+
+def _busy(words: str) -> NoAnswerError:
+    return NoAnswerError(words, remedy="try again, or switch it off and on", reason="radio-busy")

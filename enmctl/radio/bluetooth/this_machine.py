@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from enmctl.errors import RadioError
 from enmctl.radio.bluetooth.backend import SIMULATED, Backend, Passkey
-from enmctl.radio.bluetooth.translation import ON_LINUX
+from enmctl.radio.bluetooth.errors import PairingError
+from enmctl.radio.bluetooth.translation import ON_LINUX, unusable_radio
+from enmctl.radio.system_bus import bus_address
 
 if TYPE_CHECKING:
     from bleak import BleakClient
@@ -53,15 +55,25 @@ class PlatformBackend:
 
     async def pair(self, client: BleakClient, passkey: Passkey | None) -> None:
         """See Backend: Windows pairs; macOS asks the person itself, at the first access that needs it."""
+        from bleak.exc import BleakError
+
         del passkey
         try:
             await client.pair()
         except NotImplementedError:
             _log.debug("this system pairs by itself when it has to")
+        except BleakError as error:
+            raise unusable_radio(error) or PairingError(
+                f"this system did not pair with {client.address} ({error})",
+                remedy="pair with it in the system's Bluetooth settings, or use a program that pairs without a passkey",
+            ) from error
 
     async def power_cycle(self) -> bool:
         """See Backend."""
         return False
+
+    async def restore(self) -> None:
+        """See Backend: nothing was switched off."""
 
 
 def platform_backend(settings: Settings) -> Backend:
@@ -80,5 +92,5 @@ def platform_backend(settings: Settings) -> Backend:
     if ON_LINUX:
         from enmctl.radio.bluez import BluezBackend
 
-        return BluezBackend(adapter, settings.device_type)
+        return BluezBackend(adapter, settings.device_type, bus_address(settings))
     return PlatformBackend()

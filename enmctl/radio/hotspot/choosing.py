@@ -80,7 +80,11 @@ def _check(overview: Overview, device: Device) -> None:
         raise RadioError(f"{name} has no 2.4 GHz, which is all that an ESP8266 has", remedy=ANOTHER, reason="no-2-ghz")
     if device.state < DeviceState.FREE:
         raise unavailable(overview, device)
-    if device.is_in_use and not _has_another_way_out(overview, device):
+    if not device.is_in_use or _has_another_way_out(overview, device):
+        return
+    if device.state == DeviceState.DEACTIVATING:
+        raise RadioError(f"{name} is being freed", remedy="it can be used in a moment", reason="being-freed")
+    if device.has_way_out or device.state < DeviceState.ACTIVATED:  # where a connection leads shows once it is up
         raise RadioError(
             f"{name} is this machine's only way out, and a hotspot on it would cut that off",
             remedy=f"plug in a network cable or another Wi-Fi adapter, or free it: nmcli device disconnect {name}",

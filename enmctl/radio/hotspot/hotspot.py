@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -35,10 +35,11 @@ from enmctl.radio.hotspot.profile import (
     SUFFIX,
     Wanted,
     connection_settings,
+    names_of,
     quietest_channel,
     wanted,
 )
-from enmctl.radio.hotspot.reasons import NO_BUS, STOPPED, failed, no_network_manager, not_allowed, reason_of, refused
+from enmctl.radio.hotspot.reasons import NO_BUS, STOPPED, check_allowed, failed, no_network_manager, reason_of, refused
 from enmctl.radio.system_bus import DBUS, LOST, PROPERTIES, BusAnswerError, Signal, SystemBus
 from enmctl.settings import Settings
 
@@ -52,9 +53,6 @@ DOWN_LIMIT: Final = 10.0
 
 START_LIMIT: Final = 30.0
 """Seconds for NetworkManager to have started."""
-
-NEEDED: Final = ("network-control", "wifi.share.protected")
-"""What a user must be allowed to do; the ends of PolicyKit's names."""
 
 News = asyncio.Queue[Signal]
 
@@ -110,11 +108,11 @@ class Hotspot:
         try:
             with self._bus.signals() as news:
                 overview = await self._ready(news)
-                await self._check_permissions()
+                check_allowed(await self._manager.permissions())
                 profiles = await self._manager.profiles()
                 if network.keep and (kept := await self._take_up(network, overview, profiles, news)) is not None:
                     return kept
-                await self._remove(ours(profiles, network), overview, news)
+                await self._remove(ours(profiles, network.names), overview, news)
                 return await self._raise(network, profiles, news)
         except BusAnswerError as error:
             raise refused(error) from error
@@ -129,7 +127,7 @@ class Hotspot:
         try:
             with self._bus.signals() as news:
                 overview = await self._ready(news)
-                await self._check_permissions()
+                check_allowed(await self._manager.permissions())
                 return overview.version, choose(overview, self._settings.hotspot_interface).interface
         except BusAnswerError as error:
             raise refused(error) from error
@@ -144,7 +142,7 @@ class Hotspot:
             if not await self._manager.is_there():
                 raise no_network_manager()
             with self._bus.signals() as news:
-                found = ours(await self._manager.profiles(), wanted(self._settings))
+                found = ours(await self._manager.profiles(), names_of(self._settings))
                 return await self._remove(found, await self._manager.overview(), news, limit=DOWN_LIMIT)
         except BusAnswerError as error:
             raise refused(error) from error
@@ -168,7 +166,7 @@ class Hotspot:
             if not await self._manager.is_there():
                 raise no_network_manager()
             overview = await self._manager.overview()
-            for profile in ours(await self._manager.profiles(), wanted(self._settings)):
+            for profile in ours(await self._manager.profiles(), names_of(self._settings)):
                 active = overview.use_of(profile.path)
                 if active is not None and active.state == UP:
                     return _network(profile, active, overview)
@@ -225,16 +223,11 @@ class Hotspot:
                     overview = await self._manager.overview()
         return overview
 
-    async def _check_permissions(self) -> None:
-        allowed = await self._manager.permissions()
-        if any(allowed.get(f"{SERVICE}.{action}", "yes") != "yes" for action in NEEDED):
-            raise not_allowed()
-
     async def _take_up(
         self, network: Wanted, overview: Overview, profiles: Sequence[Profile], news: News
     ) -> Network | None:
         """The network that an earlier run kept, where it is as it should be and is up or on its way."""
-        for profile in ours(profiles, network):
+        for profile in ours(profiles, network.names):
             active = overview.use_of(profile.path)
             if active is None or not profile.autoconnect or profile.ssid != network.ssid:
                 continue
@@ -339,9 +332,9 @@ class Hotspot:
         return _network(shown, use, overview, bound=bound)
 
 
-def ours(profiles: Sequence[Profile], network: Wanted) -> list[Profile]:
-    """The profiles that are a hotspot of this name, from whenever."""
-    return [profile for profile in profiles if profile.mode == "ap" and profile.name in network.names]
+def ours(profiles: Sequence[Profile], names: Collection[str]) -> list[Profile]:
+    """The profiles that are a hotspot of one of these names, from whenever."""
+    return [profile for profile in profiles if profile.mode == "ap" and profile.name in names]
 
 
 def _network(profile: Profile, active: Active, overview: Overview, *, bound: bool = False) -> Network:

@@ -7,12 +7,15 @@ what it gave to whom in a file, a line each: expiry, hardware address, address, 
 from __future__ import annotations
 
 import ipaddress
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from enmctl.radio.mdns import MdnsService
+
+LOG = logging.getLogger(__name__)
 
 FOLDERS: Final = (Path("/var/lib/NetworkManager"), Path("/host/var/lib/NetworkManager"))
 """Where the file is: the machine's own place, and where a container has the host's."""
@@ -46,6 +49,7 @@ class Leases:
         self._now = now
         self._seen: tuple[Path, int, int] | None = None
         self._text = ""
+        self._has_told = False
 
     def read(self) -> list[MdnsService]:
         """Who has an address now, each as if it had advertised itself. Never raises."""
@@ -60,6 +64,13 @@ class Leases:
             except OSError:
                 continue
             return parse(self._text, self._now())
+        if not self._has_told:
+            self._has_told = True
+            LOG.debug(
+                "%s cannot be read: boards in the hotspot are found by mDNS alone; a container needs the host's "
+                "/var/lib/NetworkManager mounted",
+                " or ".join(map(str, self._paths)),
+            )
         return []
 
 

@@ -65,7 +65,7 @@ def wanted(settings: Settings) -> Wanted:
     Raises:
         RadioError: no network can be called so (reason ``bad-ssid``), or have such a password (``bad-password``).
     """
-    ssid = settings.hotspot_ssid.encode("utf-8", "surrogateescape")
+    ssid = _ssid(settings)
     if not 1 <= len(ssid) <= SSID_MOST:
         raise RadioError(
             f"ENM_HOTSPOT_SSID has {len(ssid)} bytes, and the name of a Wi-Fi network has 1 to {SSID_MOST}",
@@ -88,6 +88,15 @@ def wanted(settings: Settings) -> Wanted:
                 reason="bad-password",
             )
     return Wanted(ssid, password, settings.hotspot_keep)
+
+
+def names_of(settings: Settings) -> tuple[str, str]:
+    """What the profile of the network that the settings name may be called, whether it can be raised or not."""
+    return Wanted(_ssid(settings), "").names
+
+
+def _ssid(settings: Settings) -> bytes:
+    return settings.hotspot_ssid.encode("utf-8", "surrogateescape")
 
 
 def has_default_password(settings: Settings) -> bool:

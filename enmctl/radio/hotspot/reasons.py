@@ -5,6 +5,7 @@ The numbers are those of ``NMDeviceStateReason`` in its D-Bus reference.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from enmctl.errors import RadioError
@@ -21,6 +22,12 @@ NEEDS_SERVERS: Final = (
     "install dnsmasq-base and nftables (or iptables), and see that nothing else has UDP port 53 or 67"
 )
 
+NEEDED: Final = tuple(
+    f"org.freedesktop.NetworkManager.{action}"
+    for action in ("network-control", "settings.modify.system", "wifi.share.protected")
+)
+"""What a user must be allowed to do, as PolicyKit calls it: to use a device, add a profile, and share by Wi-Fi."""
+
 NO_BUS: Final = "the connection to D-Bus is gone"
 STOPPED: Final = "NetworkManager was stopped"
 
@@ -35,7 +42,8 @@ class Reason(NamedTuple):
 REASONS: Final = {
     3: Reason("NetworkManager was told to leave the interface alone", "hand it over: nmcli device set {} managed yes"),
     4: Reason("the interface could not be set up", SEE_LOG),
-    5: Reason("it got no address", SEE_LOG),
+    5: Reason("its addresses cannot be handed out", NEEDS_SERVERS),
+    6: Reason("its addresses cannot be handed out", NEEDS_SERVERS),
     7: Reason("NetworkManager does not take its password", "set another ENM_HOTSPOT_PASSWORD"),
     8: Reason("wpa_supplicant let it go", SEE_SUPPLICANT),
     9: Reason("wpa_supplicant does not take its settings", SEE_SUPPLICANT),
@@ -134,11 +142,20 @@ def no_network_manager() -> RadioError:
     )
 
 
+def check_allowed(permissions: Mapping[str, str]) -> None:
+    """See that this user may do all that it takes; what NetworkManager does not tell counts as allowed.
+
+    Raises:
+        RadioError: something is not allowed.
+    """
+    if any(permissions.get(action, "yes") != "yes" for action in NEEDED):
+        raise not_allowed()
+
+
 def not_allowed() -> RadioError:
     """This user may not raise a hotspot."""
     return RadioError(
         "this user may not raise a hotspot",
-        remedy="run as root, or allow it by PolicyKit: org.freedesktop.NetworkManager.network-control and "
-        "org.freedesktop.NetworkManager.wifi.share.protected",
+        remedy=f"run as root, or allow it by PolicyKit: {', '.join(NEEDED)}",
         reason="no-permission",
     )

@@ -103,6 +103,9 @@ class VirtualRadio:
         await self._central.device()
         return True
 
+    async def restore(self) -> None:
+        """See Backend: it is never left off."""
+
 
 def radio_on(air: Air, **habits: bool) -> VirtualRadio:
     """An adapter on an air in this program; ``habits`` as ``VirtualRadio`` has them."""

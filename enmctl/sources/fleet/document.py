@@ -9,34 +9,57 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from ipaddress import ip_address
+from pathlib import PurePosixPath
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
-from enmctl.policy import DAYS, Membership, Policy, Window
+from enmctl.policy import Membership, Policy
 from enmctl.sources.fleet import identities
 from enmctl.sources.fleet.minisign import PublicKey
 from enmctl.sources.fleet.places import Keys
-from enmctl.sources.fleet.sections import Fault, Section
+from enmctl.sources.fleet.policies import read_policy
+from enmctl.sources.fleet.sections import Fault, Section, quoted
 
 NAME: Final = r"(?!\.)[A-Za-z0-9._-]{1,64}"
 NAME_ALLOWED: Final = "1 to 64 letters, digits, dots, _ and -"
 SHA256: Final = r"[0-9a-fA-F]{64}"
 SHA256_ALLOWED: Final = "the 64 hex digits that sha256sum prints"
-URL: Final = re.compile(r"https://[^\s/?#@]+/\S*")
+URL: Final = re.compile(r"https://[^\s/?#@]+/\S*", re.IGNORECASE)
+SECRET: Final = re.compile(r"(?<=://)[^/?#]*(?=@)|(?<=\?).*", re.DOTALL)
+"""What of a URL is told to nobody: a user with a password, and the query, which may be a token."""
+
+POLICY_ALLOWED: Final = "a table like { canaries = 1 }"
+NO_NAME: Final = "firmware.bin"
+"""What firmware is called whose URL names no file."""
+
+FIRMWARE_ALLOWED: Final = "a path, or the https URL of a file, without user and password"
+SIGNATURE_ALLOWED: Final = "the path of a .minisig file, or beside a firmware URL an https URL too"
+PLACE: Final = r"[^\x00-\x1f\x7f-\x9f]+"
+"""A path or a URL: without the control characters that no file's name should have, and one cannot."""
+
 BOARD: Final = r"[^\s/\\\x00-\x1f\x7f-\x9f]{1,63}"
 BOARD_ALLOWED: Final = "a board's own id, as enmctl scan shows it"
-CLOCK: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00", re.ASCII)
-CLOCK_ALLOWED: Final = 'a time of day like "22:00"'
-SHARE: Final = re.compile(r"(\d{1,3})\s*%", re.ASCII)
-BOARDS_MOST: Final = 100_000
 APPLICATION_MOST: Final = (1 << 53) - 1
 """The largest whole number that every JSON reader takes as it is."""
+
+DEVICE: Final = r"(?! )[^\x00-\x1f\x7f-\x9f]{1,64}(?<! )"
+DEVICE_ALLOWED: Final = "1 to 64 letters, digits or signs"
+BLUETOOTH: Final = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""A Bluetooth address, or what macOS tells in its place."""
+
+EVERY: Final = "*"
+"""The pattern of all names."""
 
 PROVISION_WAYS: Final = ("all", "listed")
 
 
 @dataclass(frozen=True, slots=True)
 class FirmwareEntry:
-    """Firmware as the file names it: ``where`` is a path or an https URL, ``keys`` the way to it in the file."""
+    """Firmware as the file names it: ``where`` is a path or an https URL, ``keys`` the way to it in the file.
+
+    ``signature`` is None where it lies beside the firmware, under the same name with ``.minisig`` after it.
+    """
 
     where: str
     keys: Keys
@@ -48,7 +71,27 @@ class FirmwareEntry:
     @property
     def is_url(self) -> bool:
         """Whether it is fetched from elsewhere."""
-        return "://" in self.where
+        return is_url(self.where)
+
+    @property
+    def name(self) -> str:
+        """What its file is called, without its folder."""
+        return PurePosixPath(unquote(urlsplit(self.where).path) if self.is_url else self.where).name or NO_NAME
+
+    @property
+    def has_signature_here(self) -> bool:
+        """Whether its signature is a file, and not fetched too."""
+        return not is_url(self.signature or self.where)
+
+
+def is_url(where: str) -> bool:
+    """Whether a place in a fleet file is elsewhere, and no path."""
+    return "://" in where
+
+
+def told(where: str) -> str:
+    """A place as it may be told: a URL without what may be secret in it."""
+    return SECRET.sub("***", where) if is_url(where) else where
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +147,10 @@ class Reader:
     def read(self, values: Mapping[str, Any]) -> Document | None:
         """What the parsed file says, None where ``faults`` has something."""
         top = Section(values, (), self.faults)
-        policy_section = top.section("policy")
+        policy_section = top.section("policy", POLICY_ALLOWED)
         fleet_policy, at_once = Policy(), None
         if policy_section is not None:
-            fleet_policy = self._policy(policy_section, Policy())
+            fleet_policy = read_policy(policy_section, Policy())
             at_once = fleet_policy.at_once
             fleet_policy = replace(fleet_policy, at_once=None)
         sections = top.sections("applications", "a table for each application, like [applications.lamps]")
@@ -133,16 +176,18 @@ class Reader:
         self, name: str, section: Section, devices: Collection[FleetDevice], fleet_policy: Policy
     ) -> FleetApplication | None:
         if not re.fullmatch(NAME, name):
-            section.fault_at((), f"{name!r} cannot be the name of an application: it must be {NAME_ALLOWED}")
+            section.fault_at((), f"{quoted(name)} cannot be the name of an application: it must be {NAME_ALLOWED}")
         board_type = self._board_type(section)
         firmware = self._firmware(section, section.text("version", NAME, NAME_ALLOWED))
         versions = {
             version: entry
-            for version, below in section.sections("versions", "a table for each version").items()
+            for version, below in section.sections(
+                "versions", 'a table for each version, like { firmware = "lamps-1.3.0.bin" }'
+            ).items()
             if (entry := self._version(version, below, firmware)) is not None
         }
-        policy_section = section.section("policy")
-        policy = fleet_policy if policy_section is None else self._policy(policy_section, fleet_policy)
+        policy_section = section.section("policy", POLICY_ALLOWED)
+        policy = fleet_policy if policy_section is None else read_policy(policy_section, fleet_policy)
         listed = frozenset(device.board for device in devices if device.application == name)
         members = self._members(section, listed)
         number = section.whole("id", 1, APPLICATION_MOST)
@@ -165,32 +210,35 @@ class Reader:
             return None
         return board_type
 
-    def _firmware(self, section: Section, version: str | None) -> FirmwareEntry | None:
-        where = section.text("firmware", allowed="a path or an https URL", required=True)
+    def _firmware(
+        self, section: Section, version: str | None, known_key: PublicKey | None = None
+    ) -> FirmwareEntry | None:
+        """Firmware; ``known_key`` is what it is signed by where it names no key of its own."""
+        where = section.text("firmware", PLACE, FIRMWARE_ALLOWED, required=True)
         sha256 = section.text("sha256", SHA256, SHA256_ALLOWED)
-        key = self._public_key(section)
-        signature = section.text("signature", allowed="the path of a .minisig file")
+        key = self._public_key(section) or known_key
+        signature = section.text("signature", PLACE, SIGNATURE_ALLOWED)
         if where is None:
             return None
         entry = FirmwareEntry(
             where, (*section.keys, "firmware"), version, sha256.lower() if sha256 else None, key, signature
         )
         if entry.is_url and not URL.fullmatch(where):
-            section.fault("firmware", f"{where!r} cannot be fetched: it must be a path or an https URL")
+            section.fault("firmware", f"{told(where)!r} cannot be fetched: it must be {FIRMWARE_ALLOWED}")
         elif entry.is_url and "sha256" not in section:
-            section.fault("firmware", f"{where} needs a sha256 beside it: {SHA256_ALLOWED}")
-        if signature is not None and "public_key" not in section:
+            section.fault("firmware", f"{told(where)} needs a sha256 beside it: {SHA256_ALLOWED}")
+        if signature is not None and key is None and "public_key" not in section:
             section.fault("signature", "a signature needs a public_key beside it, by which it is checked")
+        elif signature is not None and is_url(signature) and not (entry.is_url and URL.fullmatch(signature)):
+            section.fault("signature", f"{told(signature)!r} cannot be `signature`: it must be {SIGNATURE_ALLOWED}")
         return entry
 
     def _version(self, version: str, section: Section, current: FirmwareEntry | None) -> FirmwareEntry | None:
         if not re.fullmatch(NAME, version):
-            section.fault_at((), f"{version!r} cannot be a version: it must be {NAME_ALLOWED}")
-        entry = self._firmware(section, version)
+            section.fault_at((), f"{quoted(version)} cannot be a version: it must be {NAME_ALLOWED}")
+        entry = self._firmware(section, version, None if current is None else current.public_key)
         section.end()
-        if entry is None or entry.public_key is not None or current is None:
-            return entry
-        return replace(entry, public_key=current.public_key)
+        return entry
 
     @staticmethod
     def _public_key(section: Section) -> PublicKey | None:
@@ -206,17 +254,20 @@ class Reader:
 
     def _members(self, section: Section, listed: frozenset[str]) -> Membership:
         way = section.text("provision", "|".join(PROVISION_WAYS), 'one of "all" and "listed"') or "all"
-        boards = section.section("boards")
+        boards = section.section("boards", 'a table like { names = ["lamp-*"] }')
         if boards is None:
             if way == "all" and "boards" not in section:
                 problem = 'say which boards are its own, like boards = { names = ["lamp-*"] }, or provision = "listed"'
                 section.fault("boards", f"[{'.'.join(map(str, section.keys))}] has no boards: {problem}")
             return Membership(listed=listed, is_open=False)
         names = boards.list_of("names", str, 'a pattern like "lamp-*"', bool)
-        allowed = "an address as enmctl scan shows it, without a port"
-        addresses = boards.list_of("addresses", str, allowed, lambda text: bool(re.fullmatch(BOARD, text)))
+        allowed = "an IP or Bluetooth address, as enmctl scan shows it, without a port"
+        addresses = boards.list_of("addresses", str, allowed, _is_address)
         numbers = boards.list_of(
-            "applications", int, "the number of an application that firmware names", lambda number: number >= 0
+            "applications",
+            int,
+            "the number of an application that firmware names",
+            lambda number: 0 <= number <= APPLICATION_MOST,
         )
         boards.end()
         if not names and not addresses and not numbers and not self.faults:
@@ -225,86 +276,9 @@ class Reader:
             tuple(names), frozenset(map(str.lower, addresses)), frozenset(numbers), listed, is_open=way == "all"
         )
 
-    def _policy(self, section: Section, known: Policy) -> Policy:
-        """A policy; what it leaves out is as in ``known``."""
-        at_once = section.whole("at_once", 1, BOARDS_MOST)
-        canaries, canary_count = self._canaries(section, known)
-        well_for = section.span("well_for") if "well_for" in section else known.well_for
-        stop_after, stop_share = self._stop(section, known)
-        rollback = section.flag("rollback", default=known.rollback)
-        tries = section.whole("tries", 1, 100) or known.tries
-        zone = section.text("timezone", allowed='a time zone like "Europe/Vienna"') or known.zone
-        if zone is not None and not _is_zone(zone):
-            section.fault("timezone", f'{zone!r} is no time zone here: it must be one like "Europe/Vienna"')
-            zone = None
-        windows = self._windows(section) if "windows" in section else known.windows
-        section.end()
-        return Policy(
-            at_once=at_once if at_once is not None else known.at_once,
-            canaries=canaries,
-            canary_count=canary_count,
-            well_for=well_for,
-            stop_after=stop_after,
-            stop_share=stop_share,
-            rollback=rollback,
-            tries=tries,
-            windows=windows,
-            zone=zone,
-        )
-
-    @staticmethod
-    def _canaries(section: Section, known: Policy) -> tuple[tuple[str, ...], int]:
-        if "canaries" not in section:
-            return known.canaries, known.canary_count
-        if isinstance(section.raw("canaries"), list):
-            return tuple(section.list_of("canaries", str, "a board's name, id or address, or a pattern", bool)), 0
-        if isinstance(section.raw("canaries"), str):
-            section.fault("canaries", "text cannot be `canaries`: it must be a list of boards, or how many")
-            return (), 0
-        return (), section.whole("canaries", 0, BOARDS_MOST) or 0
-
-    @staticmethod
-    def _stop(section: Section, known: Policy) -> tuple[int | None, float | None]:
-        if "stop_after" not in section:
-            return known.stop_after, known.stop_share
-        value = section.raw("stop_after")
-        if not isinstance(value, str):
-            return section.whole("stop_after", 1, BOARDS_MOST), None
-        match = SHARE.fullmatch(value)
-        if match is None or not 0 < int(match[1]) <= 100:  # noqa: PLR2004 - per cent
-            section.fault("stop_after", f'{value!r} cannot be `stop_after`: it must be a number, or a share like "10%"')
-            return None, None
-        return None, int(match[1]) / 100
-
-    def _windows(self, section: Section) -> tuple[Window, ...]:
-        allowed = '{ days = ["mon", "tue"], from = "22:00", to = "05:00" }'
-        windows = []
-        for below in section.section_list("windows", allowed):
-            start, end = (self._clock(below, name, allowed) for name in ("from", "to"))
-            days = below.list_of("days", str, f"one of {', '.join(DAYS)}", lambda day: day in DAYS)
-            below.end()
-            if "days" in below and not days and below.raw("days") == []:
-                below.fault("days", "a window without a day never opens: name its days, or leave days out for all")
-            if start is None or end is None:
-                continue
-            if start == end:
-                below.fault("to", "a window that ends as it begins never opens: it must end later, or windows be empty")
-                continue
-            numbers = frozenset(map(DAYS.index, days)) if "days" in below else frozenset(range(len(DAYS)))
-            windows.append(Window(start, end, numbers))
-        return tuple(windows)
-
-    @staticmethod
-    def _clock(section: Section, name: str, allowed: str) -> int | None:
-        text = section.text(name, CLOCK.pattern, CLOCK_ALLOWED)
-        if name not in section:
-            section.fault_at((), f"the window has no {name}: it must be like {allowed}")
-        if text is None:
-            return None
-        hours, minutes = text.split(":")
-        return int(hours) * 60 + int(minutes)
-
     def _device(self, name: str, section: Section, applications: list[str]) -> FleetDevice | None:
+        if not re.fullmatch(DEVICE, name):
+            section.fault_at((), f"{quoted(name)} cannot be the name of a device: it must be {DEVICE_ALLOWED}")
         board = section.text("board", BOARD, BOARD_ALLOWED, required=True)
         application = section.text("application", allowed="the name of an application in this file")
         if application is None and "application" not in section and len(applications) == 1:
@@ -355,10 +329,22 @@ class Reader:
             earlier.append(application)
 
 
+def _is_address(text: str) -> bool:
+    if BLUETOOTH.fullmatch(text):
+        return True
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _both_claim(first: Membership, second: Membership) -> list[tuple[str, str]]:
     """What two applications of one board type both claim: where that stands in the second, and what it is."""
     if not first.is_open or not second.is_open:
         return []
+    if EVERY in first.names or EVERY in second.names:
+        return [("names", "boards, for one of them takes every board of its type")]
     found = [("applications", f"the boards of application {number}") for number in _both(first, second)]
     found += [("addresses", f"the board at {address}") for address in first.addresses & second.addresses]
     found += [
@@ -372,13 +358,3 @@ def _both_claim(first: Membership, second: Membership) -> list[tuple[str, str]]:
 
 def _both(first: Membership, second: Membership) -> list[int]:
     return sorted(first.applications & second.applications)
-
-
-def _is_zone(name: str) -> bool:
-    from zoneinfo import ZoneInfo
-
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, LookupError):
-        return False
-    return True

@@ -21,21 +21,27 @@ _ESCAPE: Final = re.compile(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)", re.DOTALL)
 _SHORT_ESCAPES: Final = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r"}
 
 
-def place_of(text: str, keys: Keys, *, of_key: bool = False) -> tuple[int, int]:
-    """Line and column, from 1 on, of a value or its key; of the nearest table around it where it is not there."""
-    walker = _Walker(text)
-    walker.walk()
-    first, second = (walker.keys, walker.values) if of_key else (walker.values, walker.keys)
-    for length in range(len(keys), 0, -1):
-        part = keys[:length]
-        offset = first.get(part, second.get(part)) if length == len(keys) else walker.keys.get(part)
-        if offset is not None:
-            return line_and_column(text, offset)
-    return 1, 1
+class Places:
+    """Where everything in a text stands; the text is walked through once."""
+
+    def __init__(self, text: str) -> None:
+        self._walker = _Walker(text)
+        self._walker.walk()
+
+    def offset(self, keys: Keys, *, of_key: bool = False) -> int:
+        """Where a value or its key begins; the nearest table around it where it is not there."""
+        keys_at, values_at = self._walker.keys, self._walker.values
+        first, second = (keys_at, values_at) if of_key else (values_at, keys_at)
+        for length in range(len(keys), 0, -1):
+            part = keys[:length]
+            offset = first.get(part, second.get(part)) if length == len(keys) else keys_at.get(part)
+            if offset is not None:
+                return offset
+        return 0
 
 
 def line_and_column(text: str, offset: int) -> tuple[int, int]:
-    """The place of an offset, as editors count it."""
+    """The line and the column of an offset, from 1 on, as editors count them."""
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 

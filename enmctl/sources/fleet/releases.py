@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +21,7 @@ from enmctl.sources.fleet.document import Document, FirmwareEntry
 from enmctl.sources.fleet.minisign import SIGNATURE_MOST, SUFFIX, verify
 from enmctl.sources.fleet.places import Keys
 from enmctl.sources.fleet.sections import Fault
+from enmctl.sources.fleet.states import States, look_at
 
 BARE_NAME: Final = "firmware.bin"
 """What a bare image is called in an asset, whatever the file is called here."""
@@ -35,6 +40,9 @@ class Release:
     path: Path | None
 
 
+UNREPLACED: Final = re.compile(r"~|.*/~|.*\$")
+"""A path as a shell would replace something in it."""
+
 Releases = Mapping[tuple[int, str], Release]
 """Releases by application and commit."""
 
@@ -45,18 +53,18 @@ class ReleaseReader:
     Args:
         folder: what paths in the file are relative to.
         most: bytes of the largest file that is taken.
+        seen: where every file whose change matters is noted, in its state before it was read.
 
     Attributes:
         faults: everything that is wrong with them.
-        looked_at: every file whose change matters.
     """
 
-    def __init__(self, folder: Path, most: int) -> None:
+    def __init__(self, folder: Path, most: int, seen: States) -> None:
         self._folder = folder
         self._most = most
+        self._seen = seen
         self._read: dict[Path, bytes | str] = {}
         self.faults: list[Fault] = []
-        self.looked_at: set[Path] = set()
 
     def read(self, document: Document) -> dict[str, dict[str | None, Release]]:
         """For each application its releases by version; None stands for the one that its boards should run."""
@@ -67,14 +75,17 @@ class ReleaseReader:
                 release = self._release(entry)
                 if release is not None:
                     mine[version] = release
-            if None in mine and application.firmware.version is not None:
-                mine.setdefault(application.firmware.version, mine[None])
+            own = application.firmware.version
+            if None in mine and own is not None and mine.setdefault(own, mine[None]).commit != mine[None].commit:
+                problem = (
+                    f"{own} is {name}'s own version, with other firmware: leave it out here, or name the same file"
+                )
+                self.faults.append(Fault(application.versions[own].keys, problem))
         return found
 
     def _release(self, entry: FirmwareEntry) -> Release | None:
         if entry.is_url:
-            sha256 = entry.sha256 or ""
-            return Release(identities.commit(entry.version, sha256), sha256, entry, None)
+            return self._release_elsewhere(entry)
         path = self._folder / entry.where
         try:
             data = self._content(path)
@@ -87,21 +98,33 @@ class ReleaseReader:
             self.faults.append(Fault(_beside(entry.keys, "sha256"), problem))
             return None
         if entry.public_key is not None:
-            self.looked_at.add(_signature_path(self._folder, entry, path))
+            look_at(_signature_path(self._folder, entry, path), self._seen)
         try:
             _check_signature(self._folder, entry, path, data)
         except FirmwareError as error:
-            self.faults.append(Fault(_beside(entry.keys, "public_key"), str(error)))
+            self.faults.append(Fault(_beside(entry.keys, "signature" if entry.signature else "public_key"), str(error)))
             return None
         return Release(identities.commit(entry.version, sha256), sha256, entry, path)
 
+    def _release_elsewhere(self, entry: FirmwareEntry) -> Release | None:
+        """One that is fetched when it is needed; its signature may be a file here, which has to be there now."""
+        if entry.public_key is not None and entry.signature is not None and entry.has_signature_here:
+            look_at(self._folder / entry.signature, self._seen)
+            try:
+                read_signature(self._folder / entry.signature, entry.name)
+            except FirmwareError as error:
+                self.faults.append(Fault(_beside(entry.keys, "signature"), str(error)))
+                return None
+        sha256 = entry.sha256 or ""
+        return Release(identities.commit(entry.version, sha256), sha256, entry, None)
+
     def _content(self, path: Path) -> bytes:
-        self.looked_at.add(path)
+        look_at(path, self._seen)
         if path not in self._read:
             try:
                 self._read[path] = read_whole(path, self._most)
             except FirmwareError as error:
-                self._read[path] = error.message
+                self._read[path] = str(error)
         content = self._read[path]
         if isinstance(content, str):
             raise FirmwareError(content)
@@ -111,7 +134,7 @@ class ReleaseReader:
 def _check_signature(folder: Path, entry: FirmwareEntry, path: Path, data: bytes) -> None:
     """Refuse firmware that is to be signed and is not. Raises FirmwareError."""
     if entry.public_key is not None:
-        signature = _read_signature(_signature_path(folder, entry, path), path.name)
+        signature = read_signature(_signature_path(folder, entry, path), path.name)
         verify(data, signature, entry.public_key, path.name)
 
 
@@ -120,15 +143,14 @@ def _signature_path(folder: Path, entry: FirmwareEntry, path: Path) -> Path:
     return folder / entry.signature if entry.signature else path.with_name(path.name + SUFFIX)
 
 
-def _read_signature(path: Path, name: str) -> str:
+def read_signature(path: Path, name: str) -> str:
     """The text of a signature file.
 
     Raises:
         FirmwareError: there is none: the firmware is not signed.
     """
     try:
-        with path.open("rb") as file:
-            return file.read(SIGNATURE_MOST).decode("utf-8", "replace")
+        return _beginning(path, SIGNATURE_MOST).decode("utf-8", "replace")
     except OSError as error:
         raise FirmwareError(
             f"{name} is refused: it is not signed, for {path.name} cannot be read ({error.strerror})",
@@ -144,15 +166,28 @@ def read_whole(path: Path, most: int) -> bytes:
         FirmwareError: it is not there, is none, or is larger than ``most``.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
+        data = _beginning(path, most + 1)
     except OSError as error:
-        raise FirmwareError(f"the firmware file {path} cannot be read: {error.strerror}", reason="no-file") from error
+        remedy = "~ and $ stand for themselves in a fleet file" if UNREPLACED.match(str(path)) else ""
+        message = f"the firmware file {path} cannot be read: {error.strerror}"
+        raise FirmwareError(message, remedy=remedy, reason="no-file") from error
     if not data:
         raise FirmwareError(f"the firmware file {path} is empty", reason="empty")
     if len(data) > most:
         raise FirmwareError(f"the firmware file {path} is larger than {most} bytes (ENM_ASSET_MAX_SIZE)", reason="size")
     return data
+
+
+def _beginning(path: Path, most: int) -> bytes:
+    """The first bytes of a file; what is none, like a pipe on which nobody writes, is not waited for."""
+
+    def at_once(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+    with open(path, "rb", opener=at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "It is no regular file")
+        return file.read(most)
 
 
 def hand_out(release: Release, folder: Path, to: Path, most: int) -> None:

@@ -12,10 +12,26 @@ from enmctl.sources.fleet.places import Keys
 
 T = TypeVar("T")
 
-KINDS: Final = {str: "text", bool: "true or false", int: "a whole number", float: "a number", list: "a list"}
-"""What a value is, in words; whatever else TOML has is a table or a time."""
+KINDS: Final = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+}
+"""What a value is, in words; whatever else TOML has is a date or a time."""
 
-SPAN: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+WHOLE_MOST: Final = (1 << 63) - 1
+"""The largest whole number that TOML 1.0 promises; Python does not even print some of those beyond."""
+
+TEXT_MOST: Final = 200
+"""Letters of a wrong text that are shown."""
+
+VARIABLE: Final = re.compile(r"[^\s=\x00-\x1f\x7f-\x9f]{1,255}")
+VARIABLE_ALLOWED: Final = "a word without spaces and without ="
+
+SPAN: Final = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
 """A span of time, like ``1h30m``."""
 
 SPAN_SECONDS: Final = (86_400, 3600, 60, 1)
@@ -49,6 +65,7 @@ class Section:
         self.keys = keys
 
     def __contains__(self, name: str) -> bool:
+        self._known.add(name)
         return name in self._values
 
     def __iter__(self) -> Iterator[str]:
@@ -66,7 +83,7 @@ class Section:
         """Text that matches a pattern as a whole; ``allowed`` says it in words."""
         value: str | None = self._take(name, str, allowed, required=required)
         if value is not None and not re.fullmatch(pattern, value):
-            self.fault(name, f"{value!r} cannot be {self._called(name)}: it must be {allowed}")
+            self.fault(name, f"{quoted(value)} cannot be {self._called(name)}: it must be {allowed}")
             return None
         return value
 
@@ -75,7 +92,7 @@ class Section:
         allowed = f"a whole number from {least} to {most}"
         value: int | None = self._take(name, int, allowed)
         if value is not None and not least <= value <= most:
-            self.fault(name, f"{value} cannot be {self._called(name)}: it must be {allowed}")
+            self.fault(name, f"{_shown(value)} cannot be {self._called(name)}: it must be {allowed}")
             return None
         return value
 
@@ -96,15 +113,15 @@ class Section:
             if any(parts):
                 value = sum(int(part or 0) * unit for part, unit in zip(parts, SPAN_SECONDS, strict=True))
             else:
-                self.fault(name, f"{text!r} is no span of time: it must be {SPAN_ALLOWED}")
+                self.fault(name, f"{quoted(text or '')} is no span of time: it must be {SPAN_ALLOWED}")
         if value is not None and not 0 <= value <= SPAN_MOST:
-            self.fault(name, f"{value} s cannot be {self._called(name)}: it must be from 0 to {SPAN_MOST} s")
+            self.fault(name, f"{_shown(value)} s cannot be {self._called(name)}: it must be from 0 to {SPAN_MOST} s")
             return 0.0
         return float(value or 0)
 
     def list_of(self, name: str, kind: type[T], allowed: str, fits: Callable[[T], bool] = lambda _: True) -> list[T]:
         """A list of values of one kind."""
-        values = self._take(name, list, f"a list of {allowed}") or []
+        values = self._take(name, list, f"a list in which each is {allowed}") or []
         taken = []
         for place, value in enumerate(values):
             if _is(value, kind) and fits(value):
@@ -114,34 +131,37 @@ class Section:
         return taken
 
     def mapping(self, name: str) -> dict[str, str]:
-        """A table of text."""
+        """A table of text; its values are shown to nobody, for passwords are among them."""
         taken = {}
-        for key, value in (self._take(name, dict, "a table of text") or {}).items():
-            if isinstance(value, str):
+        for key, value in (self._take(name, dict, "a table of text", shown=_kind) or {}).items():
+            if not VARIABLE.fullmatch(key):
+                problem = f"{quoted(key)} cannot be a name in {name}: it must be {VARIABLE_ALLOWED}"
+                self._faults.append(Fault((*self.keys, name, key), problem, of_key=True))
+            elif isinstance(value, str):
                 taken[key] = value
             else:
-                self.fault_at((name, key), f"{_shown(value)} cannot be a value in {name}: it must be text, in quotes")
+                self.fault_at((name, key), f"{key} in {name} is {_kind(value)}: it must be text, in quotes")
         return taken
 
-    def section(self, name: str, *, required: bool = False) -> Section | None:
+    def section(self, name: str, allowed: str) -> Section | None:
         """A table."""
-        value = self._take(name, dict, "a table", required=required)
+        value = self._take(name, dict, allowed)
         return None if value is None else Section(value, (*self.keys, name), self._faults)
 
-    def sections(self, name: str, allowed: str = "a table of tables") -> dict[str, Section]:
+    def sections(self, name: str, allowed: str) -> dict[str, Section]:
         """A table of tables."""
         taken = {}
         for key, value in (self._take(name, dict, allowed) or {}).items():
             if isinstance(value, dict):
                 taken[key] = Section(value, (*self.keys, name, key), self._faults)
             else:
-                self.fault_at((name, key), f"{_shown(value)} cannot be in {name}: it must be a table")
+                self.fault_at((name, key), f"{_shown(value)} cannot be in {name}: it must be {allowed}")
         return taken
 
     def section_list(self, name: str, allowed: str) -> list[Section]:
         """A list of tables."""
         taken = []
-        for place, value in enumerate(self._take(name, list, allowed) or []):
+        for place, value in enumerate(self._take(name, list, f"a list like [{allowed}]") or []):
             if isinstance(value, dict):
                 taken.append(Section(value, (*self.keys, name, place), self._faults))
             else:
@@ -159,10 +179,18 @@ class Section:
             if name not in self._known:
                 near = difflib.get_close_matches(name, self._known, n=1)
                 meant = f", {near[0]} perhaps" if near else ""
-                problem = f"unknown key {name!r}{meant}: allowed here are {', '.join(sorted(self._known))}"
+                problem = f"unknown key {quoted(name)}{meant}: allowed here are {', '.join(sorted(self._known))}"
                 self._faults.append(Fault((*self.keys, name), problem, of_key=True))
 
-    def _take(self, name: str, kind: Any, allowed: str, *, required: bool = False) -> Any:
+    def _take(
+        self,
+        name: str,
+        kind: Any,
+        allowed: str,
+        *,
+        required: bool = False,
+        shown: Callable[[Any], str] | None = None,
+    ) -> Any:
         self._known.add(name)
         if name not in self._values:
             if required:
@@ -171,7 +199,8 @@ class Section:
             return None
         value = self._values[name]
         if not _is(value, kind):
-            self.fault(name, f"{_shown(value)} cannot be {self._called(name)}: it must be {allowed}")
+            quotes = ", in quotes" if kind is str and not isinstance(value, (list, dict)) else ""
+            self.fault(name, f"{(shown or _shown)(value)} cannot be {self._called(name)}: it must be {allowed}{quotes}")
             return None
         return value
 
@@ -187,7 +216,18 @@ def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
 
 def _shown(value: Any) -> str:
     if isinstance(value, str):
-        return f"the text {value!r}"
+        return f"the text {quoted(value)}"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value}" if isinstance(value, (int, float)) else KINDS.get(type(value), "a table")
+    if isinstance(value, int) and abs(value) > WHOLE_MOST:
+        return "so large a number"
+    return f"{value}" if isinstance(value, (int, float)) else _kind(value)
+
+
+def quoted(text: str) -> str:
+    """Text of the file as a fault shows it."""
+    return repr(text) if len(text) <= TEXT_MOST else f"{text[:TEXT_MOST]!r} and so on"
+
+
+def _kind(value: Any) -> str:
+    return KINDS.get(type(value), "a date or a time")

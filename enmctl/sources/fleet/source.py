@@ -15,7 +15,8 @@ from enmctl.sources.contract import Progressed
 from enmctl.sources.fleet import identities
 from enmctl.sources.fleet.fleet import Fleet, read_fleet
 from enmctl.sources.fleet.releases import hand_out, put
-from enmctl.sources.fleet.watching import Signature, Watch, signature_of
+from enmctl.sources.fleet.states import States, states_of
+from enmctl.sources.fleet.watching import Watch
 from enmctl.store.reading import read_devices
 
 LOG = logging.getLogger(__name__)
@@ -42,8 +43,7 @@ class FleetSource:
         self._board_types = frozenset(board_types)
         self._known: dict[str, Device] = {}
         self._fleet: Fleet | None = None
-        self._seen: Signature | None = None
-        self._looked_at: frozenset[Path] = frozenset({self._path})
+        self._seen: States = {}
         self._fault: FleetError | None = None
         self._listed: frozenset[str] = frozenset()
         self._is_told = False
@@ -74,7 +74,7 @@ class FleetSource:
         """Have ``changed`` called as soon as the file, or firmware that it names, is another."""
         self._changed = changed
         self._watch = Watch(changed)
-        self._watch.watch(self._looked_at)
+        self._watch.watch(self._seen)
 
     async def reachable(self) -> bool:
         """Whether the file is there."""
@@ -86,8 +86,7 @@ class FleetSource:
         Raises:
             FleetError: something in it is wrong; the last answer stays in force.
         """
-        seen = await asyncio.to_thread(signature_of, self._looked_at)
-        if seen != self._seen:
+        if not self._seen or await asyncio.to_thread(states_of, self._seen) != self._seen:
             await self._read()
         if self._fault is not None:
             raise self._fault
@@ -100,20 +99,20 @@ class FleetSource:
 
     async def _read(self) -> None:
         """Read the file and all that it names; what is wrong is kept, and raised until it is put right."""
-        most = self._settings.asset_max_size
+        most, seen = self._settings.asset_max_size, States()
+        before = await asyncio.to_thread(states_of, self._seen)
         try:
-            fleet = await asyncio.to_thread(read_fleet, self._path, self._board_types, most=most)
+            fleet = await asyncio.to_thread(read_fleet, self._path, self._board_types, most=most, seen=seen)
         except FleetError as error:
             self._fault = error
-            self._looked_at |= error.looked_at
+            self._seen = {**before, **seen}
         else:
             if self._fault is not None or self._fleet is not None:
                 LOG.info("the fleet file %s is taken up", self._path)
             self._fleet, self._fault, self._is_told = fleet, None, False
-            self._looked_at = fleet.looked_at
-        self._seen = await asyncio.to_thread(signature_of, self._looked_at)
+            self._seen = seen
         if self._watch is not None:
-            self._watch.watch(self._looked_at)
+            self._watch.watch(self._seen)
 
     async def listed(self, uuid: str) -> bool:
         """Whether the file wants the device looked after."""
@@ -158,7 +157,7 @@ class FleetSource:
             return
         from enmctl.sources.fleet.download import download  # httpx is slow to import, and most files need it not
 
-        name, data = await download(release, self._settings, progressed)
+        name, data = await download(release, self._path.parent, self._settings, progressed)
         await asyncio.to_thread(put, data, name, folder, most)
 
     async def report(self, uuid: str, report: Report) -> None:

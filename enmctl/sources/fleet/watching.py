@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from enmctl.sources.fleet.states import States, states_of
 
 LOG = logging.getLogger(__name__)
 
@@ -22,21 +24,6 @@ SETTLE = 0.05
 
 LOOK_INTERVAL = 1.0
 """Seconds between two looks where the system does not tell of changes."""
-
-Signature = tuple[tuple[str, int, int, int], ...]
-"""What tells one state of some files from another: each path with its time of change, size and inode."""
-
-
-def signature_of(paths: Iterable[Path]) -> Signature:
-    """The state of some files now; one that is not there has zeroes."""
-    found = []
-    for path in sorted(paths):
-        try:
-            state = path.stat()
-            found.append((str(path), state.st_mtime_ns, state.st_size, state.st_ino))
-        except OSError:
-            found.append((str(path), 0, 0, 0))
-    return tuple(found)
 
 
 class Watch:
@@ -49,21 +36,21 @@ class Watch:
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._loop = asyncio.get_running_loop()
-        self._paths: frozenset[Path] = frozenset()
         self._folders: dict[Path, int] = {}
         self._telling: asyncio.TimerHandle | None = None
         self._looking: asyncio.TimerHandle | None = None
-        self._last: Signature = ()
+        self._last: States = {}
         self._inotify = _open_inotify()
         if self._inotify is not None:
             self._loop.add_reader(self._inotify.fileno(), self._read)
 
-    def watch(self, paths: Collection[Path]) -> None:
-        """Watch these files from now on, and no others."""
-        self._paths = frozenset(paths)
-        self._last = signature_of(self._paths)
+    def watch(self, states: States) -> None:
+        """Watch these files from now on, and no others; one that is in another state already has changed."""
+        self._last = dict(states)
         if self._inotify is None or not self._watch_folders():
             self._look_later()
+        if states_of(self._last) != self._last:
+            self._tell_soon()
 
     def close(self) -> None:
         """Watch no more."""
@@ -76,7 +63,7 @@ class Watch:
         """Have the system tell of changes in each folder; False where it does not."""
         from inotify_simple import flags
 
-        wanted = {folder for path in self._paths for folder in (path.parent, _real(path).parent)}
+        wanted = {folder for path in self._last for folder in (path.parent, _real(path).parent)}
         mask = flags.CLOSE_WRITE | flags.MOVED_TO | flags.MOVED_FROM | flags.CREATE | flags.DELETE | flags.DELETE_SELF
         for folder in self._folders.keys() - wanted:
             with suppress(OSError):  # a folder that was removed is watched no more
@@ -99,7 +86,7 @@ class Watch:
 
     def _tell(self) -> None:
         self._telling = None
-        now = signature_of(self._paths)
+        now = states_of(self._last)
         if now != self._last:
             self._last = now
             self._changed()

@@ -129,6 +129,33 @@ def test_a_later_start_than_before_shows_a_restart_that_nobody_saw() -> None:
     )
 
 
+@pytest.mark.parametrize("commit", [None, OLD, NEW])
+@pytest.mark.parametrize("first", [DOWN, SILENT, telling(OLD, uptime=1001)])
+def test_a_board_whose_uptime_shows_that_it_did_not_restart_is_not_back_however_long_it_answers(
+    commit: str | None, first: Look
+) -> None:
+    homecoming = Homecoming("the board", expecting(commit=commit), GRACE)
+    for at, look in ((1.0, first), (10.0, telling(OLD, uptime=1010)), (40.0, telling(OLD, uptime=1040))):
+        assert homecoming.see(look, at) is None
+    with pytest.raises(UnsettledError) as caught:
+        homecoming.see(telling(OLD, uptime=1060), 60.0, is_last=True)
+    assert caught.value.reason == "no-restart"
+
+
+def test_the_uptime_of_a_board_that_had_just_started_shows_neither() -> None:
+    fresh = expecting(commit=None, before=replace(BEFORE, uptime=1))
+    assert settle(fresh, (1, telling(OLD, uptime=2)), (2, DOWN), (3, telling(OLD, uptime=2))) is not None
+
+
+def test_a_version_read_back_settles_it_whatever_the_uptime_says() -> None:
+    assert settle(expecting(), (20, telling(NEW, uptime=1020))) == Settled(Proof.VERSION_READ_BACK, NEW)
+
+
+def test_a_restart_after_the_grace_still_counts() -> None:
+    looks = [(10.0, telling(OLD, uptime=1010)), (40.0, telling(OLD, uptime=1040)), (50.0, telling(OLD, uptime=4))]
+    assert settle(expecting(commit=None), *looks) == Settled(Proof.CHECK_AND_RETURN, OLD)
+
+
 def test_what_is_advertised_proves_success_and_never_failure() -> None:
     advertised = Expectation(accepted=True, commit=NEW, before_version=OLD)
     assert settle(advertised, (10, DOWN), (13, advertising(NEW))) == Settled(Proof.VERSION_READ_BACK, NEW)

@@ -7,6 +7,7 @@ from enmctl.boards.update_answer import CODES, Verdict, judge
 from enmctl.errors import RefusedError
 
 TEMPORARY = {1, 2, 3, 6, 7, 14, 15}
+CURED_BY_A_PERSON = {4, 8, 11, 12, 16}
 
 
 def said(text: str, status: int = 200) -> HttpAnswer:
@@ -19,7 +20,7 @@ def test_every_code_of_the_updater_has_a_meaning_a_remedy_and_the_right_lastingn
         judge(said(f"Update error: ERROR[{code}]: some text\n"), "the board")
     error = caught.value
     assert error.reason == CODES[code].reason
-    assert error.permanent is (code not in TEMPORARY)
+    assert error.permanent is (code not in TEMPORARY | CURED_BY_A_PERSON)
     assert f"error {code}, some text" in error.message
     assert error.remedy
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -17,6 +20,7 @@ from enmctl.dfu.gatt import (
     MICROBIT_DFU,
     PARTIAL,
     SECURE_CONTROL,
+    SECURE_PACKET,
 )
 from enmctl.dfu.limits import Limits
 from enmctl.dfu.link import (
@@ -37,6 +41,12 @@ from enmctl.dfu.link import (
 from enmctl.dfu.restarting import restart
 from enmctl.errors import OfflineError, RefusedError, TransferError, UnsettledError
 from enmctl.models import BoardMode
+from enmctl.simulator.nordic import presets
+from enmctl.simulator.nordic.board import NordicBoard
+from enmctl.simulator.nordic.link_model import Timing
+from enmctl.simulator.nordic.model import Model
+from enmctl.simulator.nordic.program import Boot
+from enmctl.simulator.nordic.traits import ProgramTraits, RuntimeTraits
 from tests.logic.dfu.scripted import Answer, Scripted
 
 LIMITS = Limits()
@@ -232,6 +242,17 @@ def test_a_program_without_a_way_to_restart_is_told_so() -> None:
     assert raised.value.reason == "unsupported"
 
 
+@pytest.mark.parametrize("mode", [APPLICATION, BOOTLOADER])
+def test_a_secure_bootloader_cannot_be_told_to_restart_and_starts_its_program_by_itself(mode: BoardMode) -> None:
+    board = Program(opened=opened(SECURE_CONTROL, SECURE_PACKET, services=3))
+    with pytest.raises(RefusedError, match="cannot be told to restart") as raised:
+        restarted(board, mode)
+    assert (raised.value.reason, raised.value.permanent) == ("unsupported", False)
+    assert "by itself within two minutes" in raised.value.remedy
+    assert board.asked[-1] == Close()
+    assert not board.written
+
+
 def test_a_board_that_wants_a_bond_for_it_is_told_so() -> None:
     for code in (0x05, 0x08, 0x0C, 0x0F):
         board = Program(opened=opened(MICROBIT_DFU), answers={"01": [GattError(code)]})
@@ -244,6 +265,32 @@ def test_a_board_that_wants_a_bond_for_it_is_told_so() -> None:
 def test_a_board_that_is_not_reached_or_answers_with_an_error_is_offline(error: LinkError) -> None:
     with pytest.raises(OfflineError):
         restarted(Program(opens=[error]))
+
+
+@pytest.mark.parametrize("make", [presets.microbit_v1, presets.microbit_v2])
+def test_a_program_that_nobody_hears_has_been_restarted_all_the_same(make: Callable[..., NordicBoard]) -> None:
+    board = make(runtime=RuntimeTraits(open=True, partial=True), program=ProgramTraits(bluetooth=False))
+    model = Model(board, Timing())
+    model.air.power(on=True)
+    model.air.take(board.reset(model.now(), Boot.PAIRING))
+    model.clock.sleep(2.0)
+    began = model.now()
+    assert model.run(restart("zavit", APPLICATION, LIMITS, may_be_silent=True)) is False
+    assert model.now() - began < LIMITS.silent + LIMITS.gone
+    assert board.mode == "application"
+
+
+@pytest.mark.parametrize("mode", [APPLICATION, BOOTLOADER])
+def test_silence_is_a_restart_only_of_a_board_that_left_for_it(mode: BoardMode) -> None:
+    def board(**made: Any) -> Program:
+        return Program(opened=opened(PARTIAL) if mode is APPLICATION else opened(*LEGACY), **made)
+
+    order = partial(restart, "the board", mode, LIMITS)
+    assert board(modes=[APPLICATION]).run(order(may_be_silent=True)) is True
+    assert board().run(order(may_be_silent=True)) is False
+    for unsure in (board(leaves=False), board(modes=[BOOTLOADER])):
+        with pytest.raises(UnsettledError):
+            unsure.run(order(may_be_silent=True))
 
 
 def test_a_board_that_does_not_come_back_is_not_settled() -> None:

@@ -8,6 +8,10 @@ import pytest
 
 from enmctl.dfu.limits import Limits
 from enmctl.dfu.update import Choice, Job, update
+from enmctl.firmware.nordic import Sizes
+from enmctl.firmware.nordic_init import make_legacy
+from enmctl.firmware.nordic_manifest import Role
+from enmctl.firmware.payload import Payload
 from enmctl.models import Proof
 from enmctl.simulator.nordic.faults import Fault, FaultKind
 from enmctl.simulator.nordic.interference import Interfering
@@ -15,7 +19,7 @@ from enmctl.simulator.nordic.link_model import Timing
 from enmctl.simulator.nordic.model import Model
 from enmctl.simulator.nordic.packages import secure_init
 from enmctl.simulator.nordic.steps import Point
-from tests.logic.dfu.schedules import VARIANTS, image_of
+from tests.logic.dfu.schedules import VARIANTS, Variant, image_of
 
 LIMITS = Limits()
 BY_NAME = {each.name: each for each in VARIANTS}
@@ -70,3 +74,35 @@ def test_a_microbit_v2_that_kept_its_old_program_is_not_taken_to_run_the_new_one
     assert updated(new) is Proof.CHECK_AND_RETURN
     assert len(faults.hits) == 1
     assert board.image() == new
+
+
+def system_for(variant: Variant) -> Payload:
+    """A SoftDevice, as far as a simulated board looks at one."""
+    data = b"\x11" * 4096
+    return replace(
+        variant.payload(image_of(variant, 8192, 0)),
+        role=Role.SOFTDEVICE,
+        address=None,
+        data=data,
+        sizes=Sizes(softdevice=len(data)),
+        init=make_legacy(data, 0x64 if variant.family else 0xFFFE),
+        system=True,
+    )
+
+
+@pytest.mark.parametrize("name", ["micro:bit V1", "two banks"])
+@pytest.mark.parametrize("with_program", [False, True])
+def test_a_board_that_waits_in_its_bootloader_after_a_softdevice_has_taken_it(name: str, with_program: bool) -> None:
+    variant = BY_NAME[name]
+    new = image_of(variant, 8192, 1)
+    board = variant.make(image_of(variant, 8192, 0))
+    model = Model(board, Timing())
+    model.air.power(on=True)
+    model.clock.sleep(1.0)
+    payloads = (system_for(variant), variant.payload(new)) if with_program else (system_for(variant),)
+    proof = model.run(update(Job("the board", lambda _: Choice(payloads)), model.memory, LIMITS, model.now))
+    assert not [step for step in model.steps if "starts over" in step.note]
+    if with_program:
+        assert board.image() == new
+    else:
+        assert (proof, board.mode) == (Proof.RETURN_ALONE, "bootloader")

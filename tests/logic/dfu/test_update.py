@@ -167,6 +167,16 @@ def test_connections_that_bring_nothing_forward_are_given_up_after_four() -> Non
     assert "is as it was" in str(raised.value.remedy)
 
 
+@pytest.mark.parametrize(("mode", "words"), [(APPLICATION, "Bluetooth settings"), (BOOTLOADER, "other programs")])
+def test_a_program_that_hangs_up_each_time_may_have_lost_its_bond_and_a_bootloader_has_none(
+    mode: BoardMode, words: str
+) -> None:
+    board = LegacyBoard(opens=[LinkLostError()] * 99, modes=[mode] * 99)
+    with pytest.raises(OfflineError) as raised:
+        updated(board, job(mode=mode))
+    assert words in raised.value.remedy
+
+
 def test_connections_that_bring_something_forward_are_not() -> None:
     """Each takes the board 100 bytes further and breaks then."""
     board = LegacyBoard(modes=heard(*[BOOTLOADER] * 10, APPLICATION))

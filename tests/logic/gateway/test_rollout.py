@@ -91,6 +91,8 @@ def test_named_boards_come_first_and_all_of_them() -> None:
     assert updates(one_done) == []
     assert updates(decided(policy, device(1), device(2, commit=NEW), device(3, commit=NEW))) == ["u1"]
     assert "none is known yet" in reasons(decided(Policy(canaries=("bench",)), device(1)))["u1"]
+    badge = replace(device(2), name="BBC micro:bit [zuziv]")
+    assert updates(decided(Policy(canaries=("BBC micro:bit [zuziv]",)), device(1), badge)) == ["u2"]
 
 
 def test_a_failed_canary_stops_the_others_and_may_be_tried_again_itself() -> None:

@@ -58,10 +58,16 @@ def test_a_bad_image_is_refused_with_the_name_of_the_file(driver: Esp8266, tmp_p
     assert reason(driver, tmp_path) == "truncated"
 
 
+def test_a_place_that_cannot_be_looked_at_is_told_as_such(driver: Esp8266, tmp_path: Path) -> None:
+    assert reason(driver, tmp_path / ("x" * 300)) == "unreadable"
+
+
 def test_the_largest_image_comes_from_config(driver: Esp8266, tmp_path: Path) -> None:
     (tmp_path / "firmware.bin").write_bytes(IMAGE)
     assert driver.read_firmware(tmp_path, {"ENM_OTA_MAX_SIZE": "16384"}).size == 16_384
-    assert reason(driver, tmp_path, ENM_OTA_MAX_SIZE="16383") == "too-big"
+    with pytest.raises(FirmwareError) as caught:
+        driver.read_firmware(tmp_path, {"ENM_OTA_MAX_SIZE": "16383"})
+    assert (caught.value.reason, caught.value.permanent) == ("too-big", False)
     with pytest.raises(SettingError):
         driver.read_firmware(tmp_path, {"ENM_OTA_MAX_SIZE": "many"})
 

@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
+from enmctl.boards.contract import Applied
 from enmctl.boards.esp8266 import Esp8266
 from enmctl.errors import EnmError, OfflineError, RefusedError, TransferError, UnsettledError
 from enmctl.models import DiscoveredBoard, Proof, Stage, Step
@@ -64,7 +65,8 @@ async def test_success_in_every_wording_counts_and_a_board_that_was_not_seen_dow
     ("status", "kind", "reason", "permanent"),
     [
         ("401 Unauthorized", RefusedError, "wrong-password", False),
-        ("404 Not Found", RefusedError, "no-update-page", True),
+        ("404 Not Found", RefusedError, "no-update-page", False),
+        ("405 Method Not Allowed", RefusedError, "no-update-page", False),
         ("413 Too Large", RefusedError, "no-space", True),
         ("418 Teapot", RefusedError, "http-418", True),
         ("500 Oh", TransferError, "http-500", False),
@@ -79,6 +81,19 @@ async def test_a_status_is_understood_after_the_image_and_in_the_middle_of_it(
         error = await failure(driver, odd.board, BIG if early else 16_384)
     assert type(error) is kind
     assert (error.reason, error.permanent) == (reason, permanent)
+
+
+@pytest.mark.parametrize("status", ["302 Found", "304 Not Modified", "404 Not Found", "405 Method Not Allowed"])
+async def test_a_page_that_sends_elsewhere_has_taken_nothing(status: str, driver: Esp8266) -> None:
+    async with odd_server(saying(answer(b"", status))) as odd:
+        given = {"A": "1"}
+        assert await driver.configure(odd.board, {}, new_config=given, new_environment=given) == Applied(
+            config=False, environment=False
+        )
+        for action in (driver.restart(odd.board, {}), driver.identify(odd.board, {})):
+            with pytest.raises(RefusedError) as caught:
+                await action
+            assert caught.value.reason == "unsupported"
 
 
 async def test_an_early_answer_before_a_reset_is_heard_through_the_broken_pipe(driver: Esp8266) -> None:

@@ -70,14 +70,14 @@ async def test_progress_grows_from_nothing_with_the_bytes_on_the_wire(driver: Es
         (Fault.FLASH_WRITE, "flash-write", False),
         (Fault.FLASH_ERASE, "flash-erase", False),
         (Fault.FLASH_READ, "flash-read", False),
-        (Fault.NO_SPACE, "no-space", True),
+        (Fault.NO_SPACE, "no-space", False),
         (Fault.BAD_SIZE, "bad-size", True),
         (Fault.MD5, "bad-digest", False),
-        (Fault.FLASH_CONFIG, "flash-config", True),
+        (Fault.FLASH_CONFIG, "flash-config", False),
         (Fault.NEW_FLASH_CONFIG, "flash-size", True),
         (Fault.MAGIC, "bad-magic", True),
-        (Fault.BOOT_MODE, "never-reset", True),
-        (Fault.SIGNATURE, "bad-signature", True),
+        (Fault.BOOT_MODE, "never-reset", False),
+        (Fault.SIGNATURE, "bad-signature", False),
         (Fault.OUT_OF_MEMORY, "no-memory", False),
         (Fault.ALREADY_RUNNING, "busy", False),
     ],
@@ -164,6 +164,16 @@ async def test_no_answer_and_no_restart_is_never_done(
     assert isinstance(error, kind)
     assert error.reason == ("old-version" if contract else "no-restart")
     assert not error.permanent
+
+
+async def test_a_board_whose_uptime_goes_on_is_not_done(make: Make, settings: Settings) -> None:
+    driver = Esp8266(replace(settings, return_timeout=0.8))
+    simulated, board = await make()
+    simulated._started_at -= 100
+    simulated.break_with(Fault.NO_ANSWER_NO_REBOOT)
+    error = await failure(driver, board)
+    assert isinstance(error, UnsettledError)
+    assert error.reason == "no-restart"
 
 
 async def test_a_board_that_comes_back_with_the_old_version_is_not_done(driver: Esp8266, make: Make) -> None:
@@ -273,10 +283,11 @@ async def test_another_board_at_the_address_gets_nothing(driver: Esp8266, make: 
 
 async def test_what_does_not_fit_is_refused_before_it_is_sent(driver: Esp8266, make: Make) -> None:
     simulated, board = await make(free_space=20_000)
-    assert (await failure(driver, board)).reason == "no-space"
+    error = await failure(driver, board)
+    assert (error.reason, error.permanent) == ("no-space", False)
     error = await failure(driver, board, ENM_OTA_MAX_SIZE="10000")
     assert isinstance(error, FirmwareError)
-    assert error.reason == "too-big"
+    assert (error.reason, error.permanent) == ("too-big", False)
     small, small_board = await make(flash_size=1 << 20)
     assert (await failure(driver, small_board)).reason == "flash-size"
     assert not simulated.uploads

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from enmctl.boards.manner import ALLOW_SYSTEM
 from enmctl.boards.nordic_firmware import NordicFirmware, read_nordic
 from enmctl.errors import FirmwareError
+from enmctl.firmware.nordic_manifest import Role
 from enmctl.firmware.targets import Target
 from tests.logic.firmware.made import (
     V1_BASE,
     V1_BOARD,
+    V1_END,
     V2_BASE,
     V2_BOARD,
+    V2_END,
     legacy_init,
     microbit_init,
     package,
@@ -110,3 +115,95 @@ def test_an_image_that_may_make_a_board_unreachable_is_sent_only_where_that_is_a
         read_nordic(file, "plugin", [Target.NRF51], {})
     assert refused.value.reason == "system"
     assert read_nordic(file, "plugin", [Target.NRF51], {ALLOW_SYSTEM: "1"}).payloads[0].system
+
+
+DK_IMAGE = program(0x1B000, stack=0x20004000)
+OWN_PROGRAMS = {"microbit": (MICROBIT, V1_IMAGE), "nrf51822dk": ((Target.NRF51822DK,), DK_IMAGE)}
+PARTS = (0x600, 0x200)
+"""Bytes of a SoftDevice and of a bootloader; the SoftDevice begins like no program, so that no chip is told."""
+
+SYSTEM = b"\x11" * PARTS[0] + program(V1_END, PARTS[1])
+
+
+def bundle(*programs: bytes, system: bytes = SYSTEM, role: str = "softdevice_bootloader") -> bytes:
+    """A package with something of the system, and a program where there is one."""
+    sizes = {"sd_size": PARTS[0], "bl_size": PARTS[1]} if role == "softdevice_bootloader" else {}
+    manifest: dict[str, Any] = {role: {"bin_file": "system.bin", "dat_file": "system.dat", **sizes}}
+    members = {"system.bin": system, "system.dat": legacy_init(system)}
+    for image in programs:
+        manifest["application"] = {"bin_file": "program.bin", "dat_file": "program.dat"}
+        members |= {"program.bin": image, "program.dat": legacy_init(image)}
+    return zipped({"manifest.json": json.dumps({"manifest": manifest}).encode(), **members})
+
+
+@pytest.mark.parametrize("board_type", OWN_PROGRAMS)
+def test_a_program_that_comes_with_a_softdevice_is_never_sent_without_it(tmp_path: Path, board_type: str) -> None:
+    targets, image = OWN_PROGRAMS[board_type]
+    file = tmp_path / "bundle.zip"
+    file.write_bytes(bundle(image))
+    with pytest.raises(FirmwareError, match="--allow-system") as refused:
+        read_nordic(file, board_type, targets, {})
+    assert refused.value.reason == "system"
+    firmware = read_nordic(file, board_type, targets, {ALLOW_SYSTEM: "1"})
+    sent = firmware.for_target(targets[0])
+    assert [(payload.role, payload.data) for payload in sent] == [
+        (Role.SOFTDEVICE_BOOTLOADER, SYSTEM),
+        (Role.APPLICATION, image),
+    ]
+
+
+def test_a_softdevice_that_comes_with_a_program_goes_to_the_boards_of_that_program_alone(tmp_path: Path) -> None:
+    file = tmp_path / "bundle.zip"
+    file.write_bytes(bundle(V1_IMAGE))
+    firmware = read(file, **{ALLOW_SYSTEM: "1"})
+    with pytest.raises(FirmwareError) as refused:
+        firmware.for_target(Target.MICROBIT_V2)
+    assert refused.value.reason == "wrong-board"
+    with pytest.raises(FirmwareError) as refused:
+        read_nordic(file, "nrf51822dk", [Target.NRF51822DK], {ALLOW_SYSTEM: "1"})
+    assert refused.value.reason == "wrong-board"
+
+
+@pytest.mark.parametrize(
+    ("system", "kinds"),
+    [
+        (program(V1_END, 2048), {Target.MICROBIT_V1, Target.NRF51822DK}),
+        (program(V2_END, 2048, old=False), {Target.MICROBIT_V2}),
+        (b"\x11" * 2048, {Target.MICROBIT_V1, Target.MICROBIT_V2, Target.NRF51822DK}),
+    ],
+    ids=["nRF51", "nRF52", "not told"],
+)
+def test_a_system_alone_goes_to_the_boards_with_its_chip(tmp_path: Path, system: bytes, kinds: set[Target]) -> None:
+    file = tmp_path / "system.zip"
+    file.write_bytes(bundle(system=system, role="bootloader"))
+    for board_type, (targets, _) in OWN_PROGRAMS.items():
+        if not kinds & set(targets):
+            with pytest.raises(FirmwareError, match="is for") as refused:
+                read_nordic(file, board_type, targets, {ALLOW_SYSTEM: "1"})
+            assert refused.value.reason == "wrong-board"
+            continue
+        with pytest.raises(FirmwareError, match="--allow-system"):
+            read_nordic(file, board_type, targets, {})
+        firmware = read_nordic(file, board_type, targets, {ALLOW_SYSTEM: "1"})
+        for target in kinds & set(targets):
+            assert [payload.data for payload in firmware.for_target(target)] == [system]
+        for target in set(targets) - kinds:
+            with pytest.raises(FirmwareError):
+                firmware.for_target(target)
+
+
+def test_a_package_of_which_a_part_is_for_no_board_or_another_chip_is_refused_whole(tmp_path: Path) -> None:
+    file = tmp_path / "bundle.zip"
+    file.write_bytes(bundle(bytes(4096)))
+    with pytest.raises(FirmwareError) as refused:
+        read(file, **{ALLOW_SYSTEM: "1"})
+    assert refused.value.reason == "no-vectors"
+    file.write_bytes(bundle(V1_IMAGE, system=program(V2_END, 2048, old=False), role="bootloader"))
+    with pytest.raises(FirmwareError, match="nRF52") as refused:
+        read(file, **{ALLOW_SYSTEM: "1"})
+    assert refused.value.reason == "wrong-chip"
+
+
+def test_what_an_asset_has_for_other_boards_need_not_be_allowed(tmp_path: Path) -> None:
+    both = asset(tmp_path / "asset", v1__hex=thin(v1_pieces()), kit__zip=bundle(DK_IMAGE))
+    assert [payload.data for payload in read(both).payloads] == [V1_IMAGE]

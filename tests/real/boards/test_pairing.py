@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bleak.exc import BleakError
 
 from enmctl.boards.manner import FULL
 from enmctl.errors import ExitCode, RefusedError
 from enmctl.models import DiscoveredBoard, Proof, Step
-from enmctl.radio.bluetooth import PairingError
+from enmctl.radio.bluetooth import BondLostError, PairingError
 from enmctl.simulator.bluetooth.living import LivingBoard
+from enmctl.simulator.bluetooth.virtual import VirtualRadio
 from enmctl.simulator.nordic.microbit_application import Habits
 from enmctl.simulator.nordic.program import Boot
 from enmctl.simulator.nordic.traits import RuntimeTraits
@@ -141,6 +143,55 @@ async def test_a_bond_that_the_board_has_lost_is_made_anew(air: Room, tmp_path: 
     assert living.board.holds(image("microbit-v2", runtime=BONDED, seed=2))
 
 
+def hangs_up(air: Room, times: int, forgotten: list[str]) -> None:
+    """Have the next connections end at once, with a board that this machine has a bond with."""
+    backend = air.radio._backend
+    assert isinstance(backend, VirtualRadio)
+    left = [BleakError("failed to discover services, device disconnected")] * times
+
+    class Client(backend.client):  # type: ignore[name-defined,misc]
+        async def connect(self, pair: bool, **named: Any) -> None:
+            if left:
+                raise left.pop()
+            await super().connect(pair, **named)
+
+    async def is_bonded(address: str) -> bool:
+        return address not in forgotten
+
+    async def forget(address: str) -> bool:
+        forgotten.append(address)
+        return True
+
+    backend.client = Client
+    backend.is_bonded = is_bonded  # type: ignore[method-assign]
+    backend.forget = forget  # type: ignore[method-assign]
+
+
+async def test_a_bootloader_that_hangs_up_is_tried_again_and_keeps_its_bond(air: Room, tmp_path: Path) -> None:
+    living = await air.add("microbit-v1", image=b"")
+    air.drivers["microbit"].surroundings.may_pair = True
+    forgotten: list[str] = []
+    hangs_up(air, 4, forgotten)
+    steps = await air.flash(living, program_file(tmp_path))
+    assert "the connection broke" in notes(steps)
+    assert living.board.holds(image("microbit-v1"))
+    assert not forgotten
+
+
+async def test_a_program_that_hangs_up_in_the_middle_of_a_transfer_keeps_its_bond(air: Room, tmp_path: Path) -> None:
+    living = await air.add("microbit-v1")
+    surroundings = air.drivers["microbit"].surroundings
+    surroundings.may_pair = True
+    (await surroundings.memories.load(living.local_id)).begun = "partial"
+    forgotten: list[str] = []
+    hangs_up(air, 4, forgotten)
+    with pytest.raises(BondLostError) as caught:
+        await air.flash(living, program_file(tmp_path))
+    assert not forgotten
+    assert not caught.value.permanent
+    assert caught.value.remedy
+
+
 async def test_a_bond_from_before_keeps_no_program_away_that_needs_none(air: Room, tmp_path: Path) -> None:
     """As after a program was copied over USB."""
     living = await in_pairing_mode(air, "microbit-v1")
@@ -151,6 +202,14 @@ async def test_a_bond_from_before_keeps_no_program_away_that_needs_none(air: Roo
     assert "forgets the bond" in notes(steps)
     assert "pairs" not in notes(steps)
     assert same.board.holds(image("microbit-v1", seed=2))
+
+
+async def test_a_board_that_shows_itself_to_the_bonded_alone_says_that_it_wants_a_bond(air: Room) -> None:
+    living = await air.add("microbit-v1", image=image("microbit-v1", runtime=replace(BONDED, whitelist=False)))
+    with pytest.raises(RefusedError, match="wants to be paired with first") as caught:
+        await air.drivers["microbit"].identify(await air.heard(living), {})
+    assert caught.value.reason == "needs-bond"
+    assert caught.value.remedy
 
 
 async def test_a_gateway_pairs_with_no_board_and_uses_those_that_are_bonded(air: Room, tmp_path: Path) -> None:
@@ -183,3 +242,13 @@ async def test_a_system_that_pairs_by_itself_does_no_harm(
     steps = await air.flash(living, program_file(tmp_path, runtime=BONDED), config=BY_HAND)
     assert steps[-1].proof is not None
     assert living.board.holds(image(breed, runtime=BONDED))
+
+
+@pytest.mark.parametrize("may_pair", [False, True])
+async def test_of_a_system_that_asks_by_itself_whether_to_pair_a_person_is_told(
+    air: Room, tmp_path: Path, may_pair: bool
+) -> None:
+    await air.open_radio(hides_addresses=True)
+    living = await in_pairing_mode(air, "microbit-v2", may_pair=may_pair)
+    steps = await air.flash(living, program_file(tmp_path, runtime=BONDED))
+    assert ("asks whether to pair" in notes(steps)) is may_pair

@@ -139,7 +139,7 @@ def test_where_the_board_has_kept_nothing_it_starts_over_and_says_so(
     assert result.exit_code == 0, result.stderr
     assert "the connection broke" in result.stderr
     assert "starts over: the board has kept nothing of it" in result.stderr
-    assert result.stderr.splitlines()[-1] == "zuziv: done (the board checked it and came back)"
+    assert result.stderr.splitlines()[-1] == "zuziv: done (the board said that it is whole, and came back)"
     assert living.board.holds(image(breed))
 
 
@@ -276,6 +276,15 @@ def test_boards_are_restarted_and_show_themselves_as_their_programs_can(enmctl: 
     result = enmctl("identify", kit.local_id)
     assert result.exit_code == ExitCode.BOARD
     assert "no way to show itself" in result.stderr
+
+
+def test_a_program_that_nobody_hears_is_restarted_and_that_is_said(enmctl: Run, world: Outside, add: Add) -> None:
+    living = add("microbit-v2", 22, image=image("microbit-v2", bluetooth=False))
+    world.call(lambda: living.reset(Boot.PAIRING))
+    result = enmctl("restart", NAMES[22])
+    assert result.exit_code == 0, result.stderr
+    assert "is not heard again" in result.stdout + result.stderr
+    assert living.board.mode == "application"
 
 
 @posix

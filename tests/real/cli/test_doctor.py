@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
 import socket
 import sqlite3
 import time
@@ -17,6 +19,7 @@ from enmctl.cli.checks import machine, radios
 from enmctl.cli.checks.finding import Finding, State, exit_code, fault, ok
 from enmctl.errors import BusyError, ExitCode, RadioError, StoreError
 from enmctl.models import AttemptKind, BoardKey, Radio
+from enmctl.radio.hotspot.hotspot import Hotspot
 from enmctl.settings import Settings
 from enmctl.store import Store
 from tests.real.cli.rig import Run, environment_of
@@ -192,15 +195,59 @@ async def test_an_adapter_that_is_on_is_named_before_one_that_is_off(bus: Privat
     assert found == ok("Bluetooth", "hci1 (C0:FF:EE:00:00:01) is on")
 
 
+NAMED = [
+    ("hci1", "ok", "hci1 (C0:FF:EE:00:00:01) is on"),
+    ("hci0", "fault", "hci0 is switched off"),
+    ("hci7", "fault", "ENM_BLUETOOTH_ADAPTER is hci7"),
+    ("simulated:127.0.0.1:9", "ok", "simulated"),
+]
+
+
+@needs_a_bus
+@pytest.mark.parametrize(("named", "state", "says"), NAMED)
+async def test_only_the_adapter_that_is_named_is_looked_at(
+    bus: PrivateBus, no_rfkill: Path, named: str, state: str, says: str
+) -> None:
+    write_switch(no_rfkill, "hci0", soft="1" if named == "hci1" else "0")
+    write_switch(no_rfkill, "hci1", soft="0")
+    objects = {"/org/bluez/hci0": adapter(Powered=Variant("b", False)), "/org/bluez/hci1": adapter()}
+    async with showing(bus.address, "org.bluez", objects):
+        found = await radios.bluetooth(on(bus, bluetooth_adapter=named), EVERY_RADIO)
+    assert found.state == state
+    assert says in found.message
+
+
+@needs_a_bus
+async def test_that_the_named_adapter_is_blocked_is_no_less_so_for_another_that_is_not(
+    bus: PrivateBus, no_rfkill: Path
+) -> None:
+    write_switch(no_rfkill, "hci0", soft="0")
+    write_switch(no_rfkill, "hci1", soft="1")
+    objects = {"/org/bluez/hci0": adapter(), "/org/bluez/hci1": adapter(Powered=Variant("b", False))}
+    async with showing(bus.address, "org.bluez", objects):
+        found = await radios.bluetooth(on(bus, bluetooth_adapter="hci1"), EVERY_RADIO)
+    assert "rfkill unblock" in found.remedy
+
+
+async def test_a_simulated_adapter_needs_neither_a_bus_nor_bluez() -> None:
+    settings = Settings(system_bus_address="unix:path=/nowhere/bus", bluetooth_adapter="simulated:127.0.0.1:9")
+    assert (await radios.bluetooth(settings, EVERY_RADIO)).state is State.OK
+    assert (await radios.bus(settings, EVERY_RADIO)).state is State.WARNING
+
+
+def write_switch(switches: Path, name: str, *, soft: str = "0", hard: str = "0") -> None:
+    place = switches / f"rfkill-{name}"
+    place.mkdir(parents=True)
+    for file, text in (("type", "bluetooth"), ("name", name), ("soft", soft), ("hard", hard)):
+        (place / file).write_text(f"{text}\n")
+
+
 @needs_a_bus
 @pytest.mark.parametrize(("soft", "hard", "helps"), [("1", "0", "rfkill unblock"), ("0", "1", "switch")])
 async def test_a_blocked_adapter_is_told_from_a_missing_one(
     bus: PrivateBus, no_rfkill: Path, soft: str, hard: str, helps: str
 ) -> None:
-    place = no_rfkill / "rfkill0"
-    place.mkdir(parents=True)
-    for name, text in (("type", "bluetooth"), ("soft", soft), ("hard", hard)):
-        (place / name).write_text(f"{text}\n")
+    write_switch(no_rfkill, "hci0", soft=soft, hard=hard)
     async with showing(bus.address, "org.bluez", {}):
         assert helps in (await radios.bluetooth(on(bus), EVERY_RADIO)).remedy
 
@@ -249,6 +296,18 @@ async def test_the_default_password_is_worth_a_look(bus: PrivateBus) -> None:
     assert "ENM_HOTSPOT_PASSWORD" in found.remedy
 
 
+@needs_a_bus
+async def test_a_password_that_cannot_be_is_told_also_where_a_hotspot_is_up(bus: PrivateBus) -> None:
+    async with FakeNetworkManager(bus.address) as manager:
+        manager.add_device("wlan0")
+        async with Hotspot.opened(on(bus)) as hotspot:
+            await hotspot.up()
+            settings = Settings(system_bus_address=bus.address, hotspot_password="short")
+            found = await radios.hotspot(settings, EVERY_RADIO)
+    assert found.state is State.WARNING
+    assert "ENM_HOTSPOT_PASSWORD" in found.message
+
+
 async def test_multicast_on_this_machine_alone_is_worth_a_look() -> None:
     assert (await radios.multicast(Settings(mdns_interfaces="127.0.0.1"), EVERY_RADIO)).state is State.WARNING
     found = await radios.multicast(Settings(mdns_interfaces="203.0.113.7"), EVERY_RADIO)
@@ -273,3 +332,23 @@ async def test_an_old_bluez_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path
     program.chmod(0o755)
     monkeypatch.setattr(radios, "BLUETOOTHD", (str(program),))
     assert (await radios.bluetoothd(Settings(), EVERY_RADIO)).state == found
+
+
+async def test_a_program_that_does_not_tell_its_version_in_time_is_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "bluetoothctl"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(radios, "BLUETOOTHD", (str(program),))
+    monkeypatch.setattr(radios, "VERSION_LIMIT", 0.1)
+    started = []
+    start = asyncio.create_subprocess_exec
+
+    async def noted(*words: Any, **more: Any) -> asyncio.subprocess.Process:
+        started.append(await start(*words, **more))
+        return started[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", noted)
+    assert (await radios.bluetoothd(Settings(), EVERY_RADIO)).message == "its version cannot be told here"
+    assert [process.returncode for process in started] == [-signal.SIGKILL]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from enmctl.cli.fleet_files import _sections
 from enmctl.errors import ExitCode
-from enmctl.models import Device, PinnedBy
+from enmctl.models import Device, DiscoveredBoard, PinnedBy, Radio
 from enmctl.simulator.images import esp8266_image
 from enmctl.sources.fleet.fleet import read_fleet
 from enmctl.store import Store
@@ -73,6 +74,7 @@ def test_each_fault_is_a_line_with_its_place_and_exit_code_4(enmctl: Run, file: 
     file.write_text(TEXT.replace('"1.0"', "1") + "colour = 1\n", "utf-8")
     result = enmctl("fleet", "check")
     assert result.exit_code == ExitCode.FILE
+    assert "enmctl fleet check" not in result.stderr
     first, second = result.stdout.splitlines()
     assert first.startswith("fleet.toml:4:11: 1 cannot be `version`")
     assert second.startswith("fleet.toml:6:1: unknown key 'colour'")
@@ -80,11 +82,36 @@ def test_each_fault_is_a_line_with_its_place_and_exit_code_4(enmctl: Run, file: 
     assert [(fault["line"], fault["column"]) for fault in json.loads(as_json.stdout)["faults"]] == [(4, 11), (6, 1)]
 
 
+def test_more_faults_than_anybody_reads_are_counted(enmctl: Run, file: Path) -> None:
+    file.write_text(TEXT + "".join(f"x{number} = 1\n" for number in range(200)), "utf-8")
+    *told, last = enmctl("fleet", "check").stdout.splitlines()
+    assert (len(told), last) == (100, "and 100 more")
+    assert json.loads(enmctl("fleet", "check", "--json").stdout)["untold"] == 100
+
+
 def test_firmware_that_no_board_of_the_type_takes_is_a_fault_too(enmctl: Run, file: Path) -> None:
     (file.parent / "firmware.bin").write_bytes(b"<html>not found</html>")
     result = enmctl("fleet", "check")
     assert result.exit_code == ExitCode.FILE
     assert result.stdout.startswith("fleet.toml:3:12: ")
+    file.write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
+    assert enmctl("fleet", "check").stdout == result.stdout
+
+
+def test_config_that_no_board_of_the_type_takes_is_a_fault_too(enmctl: Run, file: Path) -> None:
+    file.write_text(TEXT + 'config = { A = "1", ENM_OTA_MAX_SIZE = "lots" }\n', "utf-8")
+    result = enmctl("fleet", "check")
+    assert result.exit_code == ExitCode.FILE
+    assert result.stdout.startswith("fleet.toml:6:40: ENM_OTA_MAX_SIZE in the config is 'lots': it must be a number")
+
+
+def test_of_a_file_that_cannot_be_read_the_way_out_is_told(enmctl: Run, folder: Path) -> None:
+    result = enmctl("fleet", "check")
+    assert result.exit_code == ExitCode.FILE
+    assert "fleet.toml cannot be read" in result.stdout
+    assert "enmctl fleet init writes one" in result.stderr
+    (folder / "fleet.toml").write_bytes(b"\xff\xfe")
+    assert "save it as UTF-8" in enmctl("fleet", "check").stderr
 
 
 def test_a_file_that_is_no_firmware_by_its_name_is_told_in_the_words_of_the_fleet_file(enmctl: Run, file: Path) -> None:
@@ -109,6 +136,44 @@ def test_a_first_file_is_written_from_what_is_heard_and_never_over_another(enmct
     plan = enmctl("--simulate", "plan", "--fleet", "fleet.toml", "--json")
     assert plan.exit_code == ExitCode.REMAINS
     assert [action["action"] for action in json.loads(plan.stdout)["actions"]] == ["provision"] * 6
+
+
+def test_no_firmware_is_overwritten_by_that_for_simulated_boards(enmctl: Run, folder: Path) -> None:
+    (folder / "firmware-1.1.0.bin").write_bytes(b"mine")
+    result = enmctl("--simulate", "fleet", "init")
+    assert result.exit_code == ExitCode.FILE
+    assert "firmware-1.1.0.bin is there already" in result.stderr
+    assert (folder / "firmware-1.1.0.bin").read_bytes() == b"mine"
+    assert not (folder / "fleet.toml").exists()
+    (folder / "firmware-1.1.0.bin").unlink()
+    assert enmctl("--simulate", "fleet", "init").exit_code == 0
+    again = enmctl("--simulate", "fleet", "init", "my fleet.toml")
+    assert again.exit_code == 0, again.stderr
+    assert "enmctl fleet check 'my fleet.toml'" in again.stderr
+
+
+def test_boards_of_two_types_that_name_one_application_are_two_applications() -> None:
+    boards = [
+        DiscoveredBoard(board_type, number, f"{board_type}-{number}", Radio.WIFI, "", (address,))
+        for board_type, number, address in [("a", 7, "10.0.0.1"), ("b", 7, "10.0.0.2"), ("b", None, "10.0.0.3")]
+    ]
+    assert [(section["name"], section["boards"]) for section in _sections(boards, {})] == [
+        ("a-7", "{ applications = [7] }"),
+        ("b", '{ addresses = ["10.0.0.2", "10.0.0.3"] }'),
+    ]
+
+
+def test_a_plan_names_the_boards_that_nobody_takes(enmctl: Run, file: Path) -> None:
+    file.write_text(TEXT.replace("applications = [511898]", 'names = ["lmap-*"]'), "utf-8")
+    result = enmctl("--simulate", "plan", "--fleet", file)
+    assert result.exit_code == 0
+    assert "nothing is to be done" in result.stderr
+    assert "heard, and of no application here: 1265892, 1265893, 1265894" in result.stderr
+    names = 'names = ["*_1265892"]'
+    one, other = (TEXT.replace("applications = [511898]", each) for each in (names, 'addresses = ["127.0.0.1"]'))
+    file.write_text(one + other.replace("lamps", "other"), "utf-8")
+    result = enmctl("--simulate", "plan", "--fleet", file)
+    assert "1265892: lamps and other both claim it: left alone until only one does" in result.stderr
 
 
 def test_the_simulated_boards_come_to_the_files_firmware(enmctl: Run, folder: Path) -> None:
@@ -139,6 +204,7 @@ def test_a_broken_file_ends_a_command_with_its_place_and_exit_code_4(enmctl: Run
     result = enmctl(*words, "--fleet", file)
     assert result.exit_code == ExitCode.FILE
     assert "fleet.toml:1:" in result.stderr
+    assert f"enmctl fleet check {file} tells when it is" in result.stderr
     assert "Traceback" not in result.stderr
 
 

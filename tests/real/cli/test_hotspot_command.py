@@ -115,6 +115,21 @@ async def test_what_cannot_be_raised_gets_one_line_with_its_remedy_and_7(
     check_one_line(await enmctl(environment | wrong, "hotspot", "up"), says)
 
 
+@pytest.mark.parametrize("is_up", [True, False])
+async def test_a_password_that_cannot_be_keeps_nobody_from_looking_or_taking_it_down(
+    environment: dict[str, str], manager: FakeNetworkManager, *, is_up: bool
+) -> None:
+    manager.add_device("wlan0")
+    if is_up:
+        assert (await enmctl(environment, "hotspot", "up", "--keep")).code == ExitCode.DONE
+    wrong = environment | {"ENM_HOTSPOT_PASSWORD": "1234567"}
+    told = await enmctl(wrong, "hotspot", "status", "--json")
+    assert (told.code, json.loads(told.output)["up"]) == (ExitCode.DONE, is_up)
+    assert (await enmctl(wrong, "hotspot", "status")).code == ExitCode.DONE
+    assert (await enmctl(wrong, "hotspot", "down")).code == ExitCode.DONE
+    assert manager.profiles == {}
+
+
 async def test_who_may_not_gets_one_line_with_its_remedy_and_7(
     environment: dict[str, str], manager: FakeNetworkManager
 ) -> None:

@@ -89,7 +89,7 @@ class FakeBluetoothd:
         self.devices: dict[str, FakeDevice] = {}
         self.calls: list[str] = []
         self.agent: tuple[str, str, str] | None = None
-        self.stays_off = 0
+        self.stays_off = self.refuses_power = 0
         self.is_silent = False
         self._tasks: set[asyncio.Task[None]] = set()
         bus.add_message_handler(self._handle)
@@ -241,6 +241,9 @@ class FakeBluetoothd:
 
     async def _on_freedesktop_dbus_properties_set(self, message: Message) -> None:
         interface, name, value = message.body
+        if name == "Powered" and value.value and self.refuses_power:
+            self.refuses_power -= 1
+            raise AnswerError("Busy", "Operation already in progress")
         if name == "Powered" and value.value and self.stays_off:
             self.stays_off -= 1
             asyncio.get_running_loop().call_later(

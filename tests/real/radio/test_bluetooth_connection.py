@@ -166,6 +166,29 @@ async def test_an_operation_under_way_ends_when_the_link_is_lost() -> None:
             assert 0.05 <= asyncio.get_running_loop().time() - started < 1
 
 
+async def test_a_link_may_be_lost_while_an_access_is_given_up_for_want_of_time(air: Rig) -> None:
+    """Giving up may take a while: a pairing is cancelled over D-Bus."""
+    _, host = await air.board()
+    radio = await air.radio(Settings(bluetooth_short_timeout=0.05, bluetooth_long_timeout=LIMIT))
+    giving_up = asyncio.Event()
+    async with radio.connect(ADDRESS) as connection:
+
+        async def access() -> None:
+            async with connection._bounded(0.05):
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    giving_up.set()
+                    await connection.lost.wait()
+
+        accessing = asyncio.ensure_future(access())
+        await giving_up.wait()
+        host.carry_out([Disconnect()])
+        with pytest.raises(LinkLostError):
+            await accessing
+        assert connection not in radio._connections
+
+
 async def test_what_arrived_before_the_end_is_still_there(air: Rig) -> None:
     board, host = await air.board()
     async with (await air.radio()).connect(ADDRESS) as connection:

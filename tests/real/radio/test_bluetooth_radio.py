@@ -116,6 +116,63 @@ async def test_after_many_failures_in_a_row_the_adapter_is_switched_off_and_on(a
         assert await connection.read(ECHO) == b""
 
 
+async def test_a_board_that_is_heard_and_never_connects_takes_no_connection_and_counts_as_a_failure(air: Rig) -> None:
+    await air.board()
+    troubled = Troubled(air)
+    settings = Settings(bluetooth_long_timeout=0.3, bluetooth_power_cycle_after=3)
+    radio = await air.radio(settings, troubled.backend)
+    troubled.hangs = {ADDRESS}
+    for cycled in (0, 0, 1):
+        with pytest.raises(NoAnswerError, match="takes no connection") as caught:
+            await radio.open(ADDRESS, seconds=0.2)
+        assert caught.value.remedy
+        assert troubled.cycled == cycled
+    assert troubled.connected == 3
+    troubled.hangs.clear()
+    connection = await radio.open(ADDRESS)
+    await connection.close()
+    troubled.hangs = {ADDRESS}
+    with pytest.raises(NoAnswerError, match="takes no connection"):
+        await radio.again(connection, seconds=0.1)
+    assert radio._power_cycle.failures == 1
+
+
+async def test_a_board_that_never_connects_takes_no_time_from_its_neighbours(air: Rig) -> None:
+    await air.board()
+    await air.board(EchoBoard(OTHER))
+    troubled = Troubled(air)
+    radio = await air.radio(Settings(bluetooth_long_timeout=0.4, bluetooth_power_cycle_after=0), troubled.backend)
+    assert await radio.heard(at(ADDRESS), LIMIT)
+    assert await radio.heard(at(OTHER), LIMIT)
+    troubled.hangs = {OTHER}
+    stuck = [asyncio.ensure_future(radio.open(OTHER, seconds=0.2)) for _ in range(3)]
+    await until(lambda: troubled.connected == 1)
+    async with radio.connect(ADDRESS, seconds=0.2) as connection:
+        assert await connection.read(ECHO) == b""
+    for error in await asyncio.gather(*stuck, return_exceptions=True):
+        assert isinstance(error, NoAnswerError | NotHeardError)
+
+
+async def test_nobody_waits_for_the_adapter_without_end(air: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    await air.board()
+    await air.board(EchoBoard(OTHER))
+    monkeypatch.setattr(radio_module, "TURN", 0.5)
+    troubled = Troubled(air)
+    radio = await air.radio(Settings(bluetooth_long_timeout=0.4, bluetooth_power_cycle_after=0), troubled.backend)
+    assert await radio.heard(at(ADDRESS), LIMIT)
+    assert await radio.heard(at(OTHER), LIMIT)
+    troubled.hangs = {OTHER}
+    stuck = asyncio.ensure_future(radio.open(OTHER, seconds=0.1))
+    await until(lambda: troubled.connected == 1)
+    with pytest.raises(NoAnswerError, match="busy with other boards") as caught:
+        await radio.open(ADDRESS, seconds=0.1)
+    assert caught.value.reason == "radio-busy"
+    with pytest.raises(NoAnswerError, match="takes no connection"):
+        await stuck
+    async with radio.connect(ADDRESS):
+        pass
+
+
 async def test_the_adapter_is_left_alone_while_it_carries_others_or_where_that_is_wanted(air: Rig) -> None:
     await air.board()
     await air.board(EchoBoard(OTHER))

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dbus_fast import Message
 
 from enmctl.errors import RadioError
+from enmctl.radio import bluez as bluez_module
+from enmctl.radio import system_bus
 from enmctl.radio.bluetooth import (
     AttError,
     BluetoothRadio,
@@ -266,6 +269,53 @@ async def test_switching_it_off_and_on_takes_until_it_is_on(daemon: FakeBluetoot
     await backend.close()
 
 
+def is_on(daemon: FakeBluetoothd) -> bool:
+    return bool(daemon.objects["/org/bluez/hci0"]["org.bluez.Adapter1"]["Powered"].value)
+
+
+@pytest.mark.parametrize("leaves", ["the try", "the radio"])
+async def test_an_adapter_that_is_off_when_somebody_leaves_comes_on_again(daemon: FakeBluetoothd, leaves: str) -> None:
+    daemon.add_device(FakeDevice(failures=[AnswerError("Failed", "Software caused connection abort")]))
+    switch = daemon._on_freedesktop_dbus_properties_set
+
+    async def switch_slowly(message: Message) -> None:
+        await switch(message)
+        await asyncio.sleep(0.05)
+
+    daemon._on_freedesktop_dbus_properties_set = switch_slowly  # type: ignore[method-assign]
+    async with BluetoothRadio(Settings(bluetooth_long_timeout=2, bluetooth_power_cycle_after=1)) as radio:
+        opening = asyncio.ensure_future(radio.open(ADDRESS))
+        await until(lambda: not is_on(daemon))
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        if leaves == "the try":
+            await until(lambda: is_on(daemon))
+            async with radio.connect(ADDRESS) as connection:
+                assert await connection.read(ECHO) == b""
+    assert is_on(daemon)
+
+
+async def test_an_adapter_that_does_not_come_on_at_once_is_told_to_again(
+    daemon: FakeBluetoothd, radio: BluetoothRadio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bluez_module, "POWER_PAUSE", 0.01)
+    daemon.refuses_power = 2
+    assert await radio._backend.power_cycle()
+    assert is_on(daemon)
+    daemon.refuses_power = 1000
+    with pytest.raises(NoAnswerError):
+        await radio._backend.power_cycle()
+    assert not is_on(daemon)
+    radio.listen(lambda _: None)
+    await until(lambda: radio.trouble is not None)
+    daemon.refuses_power = 0
+    await until(lambda: radio.is_listening)
+    daemon.switch(on=False)
+    await until(lambda: not radio.is_listening)
+    assert not is_on(daemon), "somebody else has switched it off"
+
+
 async def test_without_bluetoothd_or_without_a_bus_it_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +332,19 @@ async def test_without_bluetoothd_or_without_a_bus_it_says_what_to_do(
         await let_bleak_go()
     assert caught.value.reason == "no-bluetoothd"
     assert "systemctl" in caught.value.remedy
+
+
+async def test_in_a_container_that_names_no_bus_bluetoothd_is_found_on_the_hosts(
+    daemon: FakeBluetoothd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "")
+    monkeypatch.setattr(system_bus, "HOST_SOCKET", tmp_path / "bus")
+    device = daemon.add_device(FakeDevice())
+    async with BluetoothRadio(SETTINGS) as radio:
+        assert await radio.heard(at(device.address), LIMIT)
+        async with radio.connect(device.address) as connection:
+            assert await connection.read(ECHO) == b""
+        assert await radio.forget(device.address)
 
 
 async def test_a_bus_that_breaks_down_loses_the_connection_and_not_the_program(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +16,16 @@ def at(address: str) -> Callable[[Advert], bool]:
 
 
 class Troubled:
-    """An adapter whose classes fail as they are told, in the order given; then they work."""
+    """An adapter whose classes fail as they are told, in the order given; then they work.
+
+    Connections to the addresses that ``hangs`` has never come about, nor fail.
+    """
 
     def __init__(self, rig: Rig, **options: Any) -> None:
         self.backend: VirtualRadio = radio_on(rig.air, **options)
         self.starts: list[Exception] = []
         self.connects: list[Exception] = []
+        self.hangs: set[str] = set()
         self.started = self.connected = self.cycled = 0
         self.is_scanning = self.scanned_while_connecting = False
         troubled, scanner, client = self, self.backend.scanner, self.backend.client
@@ -43,6 +48,8 @@ class Troubled:
                 troubled.scanned_while_connecting |= troubled.is_scanning
                 if troubled.connects:
                     raise troubled.connects.pop(0)
+                if self.address in troubled.hangs:
+                    await asyncio.Event().wait()
                 await super().connect(pair, **named)
 
         async def power_cycle() -> bool:

@@ -11,6 +11,7 @@ import fcntl
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,8 +93,20 @@ USER = "somebody:x:1000:1000::/home/somebody:/bin/sh"
 """An account without any rights."""
 
 
+UNREACHABLE = re.compile(
+    "Temporary failure resolving|Could not resolve|Could not connect|Unable to connect|Connection failed|"
+    "Connection timed out|Network is unreachable|Failed to establish a new connection|timed out after"
+)
+"""What apt and pip say where the network is not there, or too slow for a step."""
+
+
 class CannotBuildError(Exception):
-    """A step of building failed, in words: no network, or too few rights."""
+    """A step of building failed, in words."""
+
+    @property
+    def is_of_network(self) -> bool:
+        """Whether a mirror cannot be reached, which says nothing of what is built."""
+        return UNREACHABLE.search(str(self)) is not None
 
 
 def cache() -> Path:
@@ -160,7 +173,6 @@ def _make_root(root: Path) -> None:
     """Unpack and configure the packages, and fetch the kernel's beside them, which is never installed."""
     _run(
         "mmdebstrap",
-        "--quiet",
         "--mode=root",
         "--variant=minbase",
         '--aptopt=Acquire::Languages "none"',

@@ -1,6 +1,7 @@
 """Brings the virtual machines up, and has each folder of tests run inside one.
 
-Where none can run, the reason of the skip begins as ``NO_MACHINE`` does; ``.ci/run`` takes that for an answer.
+Where none can run, the reason of the skip begins as ``NO_MACHINE`` does; ``.ci/run`` takes that for an answer. It does
+not for an image that cannot be built although its mirror is there.
 """
 
 from __future__ import annotations
@@ -46,6 +47,11 @@ INSIDE: Final = (
 )
 
 
+def why_no_image(error: CannotBuildError) -> str:
+    """The reason of a skip: no machine can run here where its mirror is away; else something is wrong."""
+    return f"{NO_MACHINE if error.is_of_network else ''}its image cannot be built: {error}"
+
+
 @pytest.fixture(scope="module")
 def machine() -> Iterator[None]:
     """A machine that comes up; one after the other where several runs want one."""
@@ -56,7 +62,7 @@ def machine() -> Iterator[None]:
         try:
             built()
         except CannotBuildError as error:
-            pytest.skip(f"{NO_MACHINE}its image cannot be built: {error}")
+            pytest.skip(why_no_image(error))
         done = run(["true"], limit=BOOT_LIMIT)
         if done.code == SILENT:
             pytest.skip(f"{NO_MACHINE}it does not come up within {BOOT_LIMIT:g} s: {done.trouble}")

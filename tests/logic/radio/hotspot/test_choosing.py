@@ -59,14 +59,32 @@ def test_of_two_in_use_the_one_that_is_no_way_out_is_taken() -> None:
     assert choose(overview(device("wlan0", **IN_USE), idle), "") is idle
 
 
-@pytest.mark.parametrize("state", [40, 50, 60, 70, 80, 90, 100, 110])
+@pytest.mark.parametrize(
+    ("state", "has_way_out"),
+    [*((state, way) for state in (40, 50, 60, 70, 80, 90) for way in (True, False)), (100, True)],
+)
 @pytest.mark.parametrize("named", ["", "wlan0"])
-def test_the_only_way_out_is_never_taken_named_or_not(state: int, named: str) -> None:
-    devices = [device(state=state, has_way_out=True), cable(has_way_out=False)]
+def test_the_only_way_out_is_never_taken_named_or_not(state: int, named: str, *, has_way_out: bool) -> None:
+    devices = [device(state=state, has_way_out=has_way_out), cable(has_way_out=False)]
     with pytest.raises(RadioError, match="only way out") as caught:
         choose(overview(*devices), named)
     assert caught.value.reason == "only-uplink"
     assert "nmcli device disconnect wlan0" in caught.value.remedy
+
+
+@pytest.mark.parametrize("named", ["", "wlan0"])
+def test_one_that_is_connected_and_leads_nowhere_is_taken(named: str) -> None:
+    nowhere = device(state=DeviceState.ACTIVATED)
+    assert choose(overview(nowhere, cable(has_way_out=False)), named) is nowhere
+
+
+@pytest.mark.parametrize("has_way_out", [True, False])
+def test_one_that_is_being_freed_is_waited_for_unless_another_way_out_is_left(*, has_way_out: bool) -> None:
+    leaving = device(state=DeviceState.DEACTIVATING, has_way_out=has_way_out)
+    with pytest.raises(RadioError, match="wlan0 is being freed") as caught:
+        choose(overview(leaving), "")
+    assert caught.value.reason == "being-freed"
+    assert choose(overview(leaving, cable()), "") is leaving
 
 
 def test_the_named_interface_is_taken_before_a_better_one() -> None:

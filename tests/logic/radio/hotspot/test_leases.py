@@ -69,3 +69,10 @@ def test_the_file_is_read_anew_when_it_changed_and_leases_end_though_it_did_not(
 def test_another_interface_s_leases_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "dnsmasq-wlan1.leases").write_text(line())
     assert Leases("wlan0", folders=[tmp_path]).read() == []
+
+
+def test_that_there_is_no_lease_file_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    leases = Leases("wlan0", folders=[tmp_path])
+    assert leases.read() == leases.read() == []
+    assert caplog.text.count(f"{tmp_path / 'dnsmasq-wlan0.leases'} cannot be read") == 1

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enmctl.sources.fleet.places import Keys, place_of
+from enmctl.sources.fleet.places import Keys, Places, line_and_column
 
 TEXT = '''# first
 title = "x # no comment"
@@ -68,6 +68,10 @@ def test_a_key_is_found_apart_from_its_value() -> None:
     assert place_of(TEXT, ("table",), of_key=True) == (5, 1)
 
 
+def place_of(text: str, keys: Keys, *, of_key: bool = False) -> tuple[int, int]:
+    return line_and_column(text, Places(text).offset(keys, of_key=of_key))
+
+
 def paths(value: Any, keys: Keys = ()) -> Iterator[tuple[Keys, Any]]:
     below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in below:
@@ -102,6 +106,7 @@ def written(value: Any) -> str:
 @given(st.dictionaries(WORDS, VALUES, max_size=4))
 def test_every_value_of_any_text_is_found(values: dict[str, Any]) -> None:
     text = "".join(f"{quoted(key)} = {written(value)} # {key}\n" for key, value in values.items())
+    places = Places(text)
     for keys, value in paths(tomllib.loads(text)):
-        line, column = place_of(text, keys)
+        line, column = line_and_column(text, places.offset(keys))
         assert text.split("\n")[line - 1][column - 1 :].startswith(written(value)), keys

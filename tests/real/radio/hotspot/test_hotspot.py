@@ -147,6 +147,8 @@ async def test_it_waits_until_networkmanager_has_started(bus: PrivateBus) -> Non
 
 
 REASONS = [
+    (5, "handed out"),
+    (6, "handed out"),
     (7, "password"),
     (8, "let it go"),
     (9, "settings"),
@@ -171,6 +173,7 @@ async def test_each_reason_why_a_device_fails_has_its_words_and_nothing_stays(
     error = await refusal(bus)
     assert says in error.message
     assert "wlan0" in error.message
+    assert ("dnsmasq" in error.remedy) is (says == "handed out")
     assert error.reason == "hotspot-failed"
     assert manager.profiles == {}
 
@@ -197,12 +200,15 @@ async def test_each_refusal_has_its_reason_and_remedy(
     assert helps in error.remedy
 
 
+@pytest.mark.parametrize("action", ["network-control", "settings.modify.system", "wifi.share.protected"])
 async def test_a_user_who_may_not_is_told_before_anything_is_touched(
-    bus: PrivateBus, manager: FakeNetworkManager
+    bus: PrivateBus, manager: FakeNetworkManager, action: str
 ) -> None:
     manager.add_device("wlan0")
-    manager.permissions = {"wifi.share.protected": "auth"}
-    assert (await refusal(bus)).reason == "no-permission"
+    manager.permissions = {action: "auth"}
+    error = await refusal(bus)
+    assert error.reason == "no-permission"
+    assert f"{NAME}.{action}" in error.remedy
     assert not [each for each in manager.asked if each.startswith("Add")]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import gzip
 import ipaddress
+import re
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -19,6 +21,8 @@ LOOPBACK = "127.0.0.1"
 
 Answers = Mapping[str, tuple[int, dict[str, str], bytes]]
 """Status, headers and body by path."""
+
+GZIP = "gzip"
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:
@@ -47,8 +51,11 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 
 
 @asynccontextmanager
-async def serving(folder: Path, answers: Answers) -> AsyncGenerator[str]:
-    """Serve for as long as the context lasts; yields the address without a slash at its end."""
+async def serving(folder: Path, answers: Answers, *, compresses: bool = False) -> AsyncGenerator[str]:
+    """Serve for as long as the context lasts; yields the address without a slash at its end.
+
+    With ``compresses`` bodies are sent by gzip to whoever takes that.
+    """
     certificate, key = make_certificate(folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -56,6 +63,9 @@ async def serving(folder: Path, answers: Answers) -> AsyncGenerator[str]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         status, headers, body = answers.get(head.split(" ")[1], (404, {}, b""))
+        accepts = re.search(r"(?im)^accept-encoding:(.*)$", head)
+        if compresses and accepts is not None and GZIP in accepts[1]:
+            headers, body = {**headers, "Content-Encoding": GZIP}, gzip.compress(body)
         lines = [f"HTTP/1.1 {status} x", *(f"{name}: {value}" for name, value in headers.items()), "Connection: close"]
         writer.write("\r\n".join([*lines, "", ""]).encode() + body)
         await writer.drain()

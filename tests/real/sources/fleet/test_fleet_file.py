@@ -112,14 +112,29 @@ FAULTS = {
     "out of range": ("[policy]\nat_once = 0\n" + LAMPS, "2:11", "it must be a whole number from 1"),
     "text for a list": ("[policy]\ncanaries = 'a'\n" + LAMPS, "2:12", "it must be a list of boards, or how many"),
     "a number in a list of text": ("[policy]\ncanaries = ['a', 2]\n" + LAMPS, "2:18", "2 cannot be in canaries"),
-    "a number in an environment": (LAMPS + "environment = { A = 1 }\n", "6:21", "it must be text, in quotes"),
+    "a number in an environment": (
+        LAMPS + "environment = { A = 1 }\n",
+        "6:21",
+        "A in environment is a whole number: it must be text, in quotes",
+    ),
+    "a date for a version": (LAMPS.replace('"1.0"', "2026-01-01"), "4:11", "a date or a time cannot be `version`"),
     "no span": ("[policy]\nwell_for = 'soon'\n" + LAMPS, "2:12", "'soon' is no span of time"),
-    "no share": ("[policy]\nstop_after = '101%'\n" + LAMPS, "2:14", 'a number, or a share like "10%"'),
+    "no share": ("[policy]\nstop_after = '101%'\n" + LAMPS, "2:14", 'a share above 0 like "10%"'),
     "no zone": ("[policy]\ntimezone = 'Vienna'\n" + LAMPS, "2:12", "'Vienna' is no time zone here"),
     "no clock": (
         "[policy]\nwindows = [{ from = '25:00', to = '5:00' }]\n" + LAMPS,
         "2:21",
         'a time of day like "22:00"',
+    ),
+    "a window from the end of a day": (
+        "[policy]\nwindows = [{ from = '24:00', to = '05:00' }]\n" + LAMPS,
+        "2:21",
+        """'24:00' cannot be `from`: it must be a time of day like "22:00", from "00:00" to "23:59\"""",
+    ),
+    "a window from the end of a day to its beginning": (
+        "[policy]\nwindows = [{ from = '24:00', to = '00:00' }]\n" + LAMPS,
+        "2:21",
+        "'24:00' cannot be `from`",
     ),
     "half a window": ("[policy]\nwindows = [{ from = '22:00' }]\n" + LAMPS, "2:12", "the window has no to"),
     "a window without length": (
@@ -148,7 +163,11 @@ FAULTS = {
     "changed firmware": (LAMPS + f'sha256 = "{"0" * 64}"\n', "6:10", "has the SHA-256"),
     "no hash": (LAMPS + 'sha256 = "abc"\n', "6:10", "the 64 hex digits that sha256sum prints"),
     "a URL without a hash": (LAMPS.replace("firmware.bin", "https://a.b/c"), "3:12", "needs a sha256"),
-    "no https": (LAMPS.replace("firmware.bin", "http://a.b/c"), "3:12", "it must be a path or an https URL"),
+    "no https": (
+        LAMPS.replace("firmware.bin", "http://a.b/c"),
+        "3:12",
+        "it must be a path, or the https URL of a file",
+    ),
     "no key": (LAMPS + 'public_key = "RWQ"\n', "6:14", "'RWQ' is no public key"),
     "not signed": (
         LAMPS + 'public_key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"\n',
@@ -188,6 +207,13 @@ FAULTS = {
 }
 
 
+def test_a_window_may_last_to_the_end_of_a_day(tmp_path: Path) -> None:
+    windows = "{ from = '00:00', to = '24:00' }, { from = '22:00', to = '00:00' }"
+    fleet = read(write(tmp_path, f"[policy]\nwindows = [{windows}]\n{LAMPS}"))
+    policy = fleet.document.applications["lamps"].policy
+    assert policy.windows == (Window(0, 24 * 60), Window(22 * 60, 0))
+
+
 @pytest.mark.parametrize("case", FAULTS)
 def test_what_is_wrong_is_told_with_its_place_and_what_is_allowed(case: str, tmp_path: Path) -> None:
     text, place, words = FAULTS[case]
@@ -200,11 +226,29 @@ def test_what_is_wrong_is_told_with_its_place_and_what_is_allowed(case: str, tmp
     )
 
 
+@pytest.mark.parametrize("name", ["config", "environment"])
+@pytest.mark.parametrize("value", ["{ A = 87654321 }", "{ A = 8765.4321 }", "'87654321'", "87654321", "['87654321']"])
+def test_what_may_be_a_password_is_not_told(name: str, value: str, tmp_path: Path) -> None:
+    for text in (LAMPS + f"{name} = {value}\n", LAMPS + f"[devices.a]\nboard = 'x'\n{name} = {value}\n"):
+        with pytest.raises(FleetError, match=name) as raised:
+            read(write(tmp_path, text))
+        assert "8765" not in str([*raised.value.faults, raised.value])
+
+
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     text = LAMPS.replace('"1.0"', "1").replace("esp8266", "esp32") + "colour = 1\n"
     with pytest.raises(FleetError, match="and 2 more") as raised:
         read(write(tmp_path, text))
     assert len(raised.value.faults) == 3
+
+
+def test_of_ten_thousand_faults_the_first_hundred_are_told_and_the_number_of_the_others(tmp_path: Path) -> None:
+    devices = "".join(f'[devices.lamp-{n}]\nboard = "{n}"\nx = 1\n' for n in range(10_000))
+    with pytest.raises(FleetError, match=r":8:1: unknown key 'x'.* \(and 9999 more\)") as raised:
+        read(write(tmp_path, LAMPS + devices))
+    assert len(raised.value.faults) == 100
+    assert raised.value.untold == 9900
+    assert ":305:1: " in raised.value.faults[-1]
 
 
 def test_a_file_that_is_not_there_says_how_to_make_one(tmp_path: Path) -> None:

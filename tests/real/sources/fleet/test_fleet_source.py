@@ -7,8 +7,9 @@ import base64
 import hashlib
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,7 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from enmctl.errors import EnmError, FirmwareError, FleetError, SourceAwayError, SourceGoneError, SourceRefusedError
 from enmctl.models import Application, Device
 from enmctl.settings import Settings
+from enmctl.sources.fleet import source as fleet_source
 from enmctl.sources.fleet import watching
+from enmctl.sources.fleet.fleet import Fleet, read_fleet
 from enmctl.sources.fleet.source import FleetSource
 from enmctl.store import Store
 from tests.real.sources.fleet.https_server import Answers, serving
@@ -159,6 +162,41 @@ async def test_a_change_is_told_at_once(
             await changed.wait()
 
 
+@pytest.mark.parametrize(
+    ("how", "is_right"),
+    [(_write_in_place, True), (_replace, True), (_change_firmware, True), (_write_in_place, False), (_replace, False)],
+)
+@pytest.mark.parametrize("has_inotify", [True, False])
+async def test_a_change_while_the_file_is_read_is_told_and_taken_up(
+    how: Callable[[Path], None], *, is_right: bool, has_inotify: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if has_inotify and sys.platform != "linux":
+        pytest.skip("inotify is Linux's")
+    if not has_inotify:
+        monkeypatch.setattr(watching, "_open_inotify", lambda: None)
+        monkeypatch.setattr(watching, "LOOK_INTERVAL", 0.02)
+    path, changed, meanwhile = write(tmp_path, LAMPS if is_right else LAMPS + "x = 1\n"), asyncio.Event(), [how]
+
+    def read(*args: Any, **words: Any) -> Fleet:
+        try:
+            return read_fleet(*args, **words)
+        finally:
+            while meanwhile:
+                meanwhile.pop()(path)
+
+    monkeypatch.setattr(fleet_source, "read_fleet", read)
+    async with opened(path) as source:
+        with nullcontext() if is_right else pytest.raises(FleetError):
+            await source.check()
+        source.watch(changed.set)
+        async with asyncio.timeout(WITHIN):
+            await changed.wait()
+        commit = await commit_of(source)
+        assert list((await handed_out(source, commit, tmp_path / "out")).values()) == [
+            (tmp_path / "firmware.bin").read_bytes()
+        ]
+
+
 async def test_a_swapped_link_is_told(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -217,6 +255,11 @@ async def test_without_cryptography_what_should_be_signed_is_refused(
 FETCHED = image("2.0")
 FETCHES: dict[str, tuple[Answers, type[EnmError] | None, str]] = {
     "whole": ({"/f.bin": (200, {"Content-Length": str(len(FETCHED))}, FETCHED)}, None, ""),
+    "moved to what is not there": (
+        {"/f.bin": (302, {"Location": "/g.bin?s3cret"}, b"")},
+        SourceGoneError,
+        "nothing is at",
+    ),
     "moved": ({"/f.bin": (302, {"Location": "/g.bin"}, b""), "/g.bin": (200, {}, FETCHED)}, None, ""),
     "changed": ({"/f.bin": (200, {}, FETCHED + b"x")}, FirmwareError, "another SHA-256"),
     "cut off": ({"/f.bin": (200, {"Content-Length": "99999"}, FETCHED)}, SourceAwayError, "cannot be fetched"),
@@ -224,6 +267,8 @@ FETCHES: dict[str, tuple[Answers, type[EnmError] | None, str]] = {
     "failing": ({"/f.bin": (500, {}, b"")}, SourceAwayError, "answers 500"),
     "in a circle": ({"/f.bin": (302, {"Location": "/f.bin"}, b"")}, SourceAwayError, "redirects for ever"),
     "out of https": ({"/f.bin": (302, {"Location": "http://127.0.0.1/"}, b"")}, FirmwareError, "not https"),
+    "compressed": ({"/f.bin": (200, {"Content-Encoding": "br"}, FETCHED)}, SourceAwayError, r"comes compressed \(br\)"),
+    "said to be plain": ({"/f.bin": (200, {"Content-Encoding": "identity"}, FETCHED)}, None, ""),
     "too large": ({"/f.bin": (200, {}, bytes(64 << 20))}, FirmwareError, "larger than"),
 }
 
@@ -234,7 +279,7 @@ async def test_firmware_is_fetched_by_its_hash_or_not_at_all(
 ) -> None:
     answers, error, words = FETCHES[case]
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
-    async with serving(tmp_path, answers) as address:
+    async with serving(tmp_path, answers, compresses=True) as address:
         text = LAMPS.replace("firmware.bin", f"{address}/f.bin")
         text += f'sha256 = "{hashlib.sha256(FETCHED).hexdigest()}"\n'
         async with opened(write(tmp_path, text)) as source:
@@ -242,8 +287,51 @@ async def test_firmware_is_fetched_by_its_hash_or_not_at_all(
             if error is None:
                 assert await handed_out(source, commit, tmp_path / "out") == {"firmware.bin": FETCHED}
                 return
-            with pytest.raises(error, match=words):
+            with pytest.raises(error, match=words) as raised:
                 await handed_out(source, commit, tmp_path / "out")
+            assert "s3cret" not in str(raised.value)
+
+
+SIGNATURES: dict[str, tuple[str, str]] = {
+    "beside it": ("", "/f.bin.minisig?token=1"),
+    "elsewhere": ('signature = "ADDRESS/signatures/f"\n', "/signatures/f"),
+    "here": ('signature = "f.minisig"\n', "f.minisig"),
+}
+"""What the fleet file says of where a signature is, and where it is."""
+
+
+@pytest.mark.parametrize("case", SIGNATURES)
+@pytest.mark.parametrize("fits", [True, False])
+async def test_the_signature_of_fetched_firmware_is_looked_for_where_the_file_says(
+    case: str, *, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, place = SIGNATURES[case]
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+    secret = Ed25519PrivateKey.generate()
+    key = base64.b64encode(b"Ed12345678" + secret.public_key().public_bytes_raw()).decode()
+    signature = signed(FETCHED if fits else b"other", secret).encode()
+    (tmp_path / "f.minisig").write_bytes(signature)
+    answers: Answers = {"/f.bin?token=1": (200, {}, FETCHED), place: (200, {}, signature)}
+    async with serving(tmp_path, answers) as address:
+        text = LAMPS.replace("firmware.bin", f"{address}/f.bin?token=1") + line.replace("ADDRESS", address)
+        text += f'sha256 = "{hashlib.sha256(FETCHED).hexdigest()}"\npublic_key = "{key}"\n'
+        async with opened(write(tmp_path, text)) as source:
+            commit = await commit_of(source)
+            with nullcontext() if fits else pytest.raises(FirmwareError, match=r"f.bin is refused"):
+                assert await handed_out(source, commit, tmp_path / "out") == {"firmware.bin": FETCHED}
+
+
+async def test_a_version_is_checked_by_the_key_of_its_application(tmp_path: Path) -> None:
+    secret = Ed25519PrivateKey.generate()
+    key = base64.b64encode(b"Ed12345678" + secret.public_key().public_bytes_raw()).decode()
+    (tmp_path / "firmware.bin.minisig").write_text(signed(image("1.0"), secret))
+    text = LAMPS + f'public_key = "{key}"\nversions.old = {{ firmware = "firmware.bin", signature = "old.minisig" }}\n'
+    (tmp_path / "old.minisig").write_text(signed(image("1.1"), secret))
+    async with opened(write(tmp_path, text)) as source:
+        with pytest.raises(FleetError, match=r":7:57: firmware.bin is refused: the signature does not fit"):
+            await source.fetch()
+        (tmp_path / "old.minisig").write_text(signed(image("1.0"), secret))
+        assert await source.fetch() is not None
 
 
 async def test_a_server_that_nobody_vouches_for_is_not_trusted(tmp_path: Path) -> None:
