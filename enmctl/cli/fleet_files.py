@@ -259,7 +259,7 @@ def _simulated_firmware(board_type: str, application_id: int | None, version: st
 def _write_new(path: Path, data: bytes) -> None:
     """Write a file that is not there, or is this one already."""
     if not _holds(path, data):
-        if path.exists():
+        if os.path.exists(path):
             raise OutputError(f"{path} is there already", remedy="name a fleet file in another folder", reason="exists")
         _write(path, data)
 

@@ -65,8 +65,8 @@ async def test_a_board_that_has_its_update_page_elsewhere_is_tried_again_once_it
     async with rig(tmp_path) as world:
         await world.add_board(path="/ota")
         world.push()
-        async with world.gateway() as running:
-            await until_stored(running, lambda devices: any(device.failed_permanently for device in devices))
+        async with world.gateway(retry_delay=600.0, retry_delay_most=600.0) as running:
+            await until_stored(running, lambda devices: any(device.failures for device in devices))
             if how == "its application":
                 world.supervisor.fail("devices", "503")
                 world.supervisor.hook_address = None

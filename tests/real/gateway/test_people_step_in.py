@@ -159,9 +159,10 @@ async def test_a_board_that_is_named_as_on_the_air_is_worked_on_as_the_device_th
 
 async def test_a_word_that_two_boards_are_called_by_is_asked_back_about(tmp_path: Path) -> None:
     async with rig(tmp_path) as world:
+        world.supervisor.fail("provision", "503")
         first = await world.add_board()
         second = await world.add_board(first.local_id, application_id=world.app + 1)
-        async with world.gateway(provision_settle=WITHIN) as running:
+        async with world.gateway() as running:
             boards = running.gateway.crew.discovery.boards
             await eventually(lambda: {BoardKey(world.app + n, first.local_id) for n in (0, 1)} <= boards.keys())
             with pytest.raises(UsageError, match=f"boards are called '{first.local_id}'") as refused:
