@@ -19,6 +19,8 @@ INTERNET = 1
 REPLACED_LIFETIME = 1
 """Seconds that a record has left once its name was announced with another one (RFC 6762, 10.2)."""
 PLAIN_QUERY = 0
+LABEL_MOST = 63
+"""Bytes of one label of a name (RFC 1035, 2.3.4)."""
 
 _log = logging.getLogger(__name__)
 
@@ -76,18 +78,25 @@ async def _started(opened: AsyncZeroconf) -> None:
 
 async def take_in_interfaces(zeroconf: AsyncZeroconf, listen_on: tuple[str, ...] | None) -> None:
     """Join the interfaces that came since, and leave those that went. Never raises."""
+    from zeroconf import Error
+
     here = None if listen_on is None else [address for address in listen_on if _is_here(address)]
     if here == []:
         return
     try:
         await zeroconf.async_update_interfaces(here)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, Error) as error:
         _log.debug("the interfaces could not be looked at again: %s", error)
 
 
 def ask_who_is_there(zeroconf: Zeroconf) -> None:
-    """Ask for all instances, naming those known, so that only the others answer (RFC 6762, 7.1)."""
-    from zeroconf import DNSOutgoing, DNSQuestion, current_time_millis  # type: ignore[attr-defined] # not in __all__
+    """Ask for all instances, naming those known, so that only the others answer (RFC 6762, 7.1). Never raises."""
+    from zeroconf import (  # type: ignore[attr-defined] # not in __all__
+        DNSOutgoing,
+        DNSQuestion,
+        Error,
+        current_time_millis,
+    )
 
     now = current_time_millis()
     query = DNSOutgoing(PLAIN_QUERY)
@@ -95,7 +104,22 @@ def ask_who_is_there(zeroconf: Zeroconf) -> None:
     for record in zeroconf.cache.get_all_by_details(SERVICE_TYPE, POINTER_RECORD, INTERNET):
         if not record.is_stale(now):
             query.add_answer_at_time(record, now)
-    zeroconf.async_send(query)
+    try:
+        zeroconf.async_send(query)
+    except Error as error:
+        _log.debug("nobody could be asked who is there: %s", error)
+
+
+def can_be_asked_for(full_name: str) -> bool:
+    """Whether a name can be written to a packet; zeroconf reads one of bytes that are no UTF-8 as a longer one."""
+    return all(len(label.encode("utf-8", "replace")) <= LABEL_MOST for label in full_name.split("."))
+
+
+def drop_records(zeroconf: Zeroconf, full_name: str) -> None:
+    """Have zeroconf remember nothing of an instance, so that no later query names it as known."""
+    pointers = zeroconf.cache.get_all_by_details(SERVICE_TYPE, POINTER_RECORD, INTERNET)
+    named = [pointer for pointer in pointers if getattr(pointer, "alias", None) == full_name]
+    zeroconf.cache.async_remove_records([*named, *zeroconf.cache.entries_with_name(full_name)])
 
 
 def remembered(zeroconf: Zeroconf, full_name: str) -> AsyncServiceInfo | None:
