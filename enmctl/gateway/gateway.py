@@ -37,7 +37,7 @@ from enmctl.gateway.presence import Presence
 from enmctl.gateway.provisioning import Provisioning
 from enmctl.gateway.saying import Saying
 from enmctl.gateway.updating import update
-from enmctl.models import Desired, Device, DeviceStatus, DiscoveredBoard, PinnedBy, Report, short
+from enmctl.models import Desired, Device, DeviceStatus, DiscoveredBoard, PinnedBy, Radio, Report, short
 from enmctl.store import Store
 
 LOG = logging.getLogger(__name__)
@@ -50,6 +50,9 @@ AFTER_A_FAULT = 1.0
 
 REST_MOST = 1.0
 """Seconds that the loop rests at most after a turn, and as long as the turn took otherwise."""
+
+OPENING_MOST = 60.0
+"""Seconds that whoever wants to know first which boards are there waits for the radios."""
 
 TURNING_LIMIT = 30.0
 """Seconds after which a loop that has not turned counts as stuck (or three ENM_CONFIG_LOOP_DELAY, if longer)."""
@@ -117,7 +120,7 @@ class Gateway:
     async def turn(self) -> Sequence[Action]:
         """One pass: look, decide, and have it carried out; returns what was decided."""
         async with self._turning:
-            await self._open_radios()
+            self._want_radios()
             self.want_hotspot()
             while self.crew.signals.gone:
                 self._inquire(self.crew.signals.gone.pop())
@@ -132,19 +135,19 @@ class Gateway:
                 self.chore(self._tidy_cache())
             return actions
 
-    async def _open_radios(self) -> None:
-        """Open the radios that reach the applications' boards, and try those again that could not be opened.
+    def _want_radios(self) -> None:
+        """Have the radios opened that reach the applications' boards, and say which could not be.
 
         Without one, all else goes on. A pause keeps them closed.
         """
-        discovery = self.crew.discovery
+        if self.crew.gate.is_open:
+            self.crew.discovery.want(self._wanted_radios())
+            for problem in self.crew.discovery.problems.values():
+                self._say_once("radio", str(problem))
+
+    def _wanted_radios(self) -> Collection[Radio]:
         types = {application.board_type for application in self.crew.desired.applications.values()}
-        wanted = discovery.wanted(types)
-        if self.crew.gate.is_open and not wanted <= set(discovery.open_radios):
-            try:
-                await discovery.start(wanted)
-            except RadioError as error:
-                self._say_once("radio", str(error))
+        return self.crew.discovery.wanted(types)
 
     def want_hotspot(self) -> None:
         """Have the hotspot up where some board is reached over Wi-Fi; until the source is heard, by what is stored."""
@@ -154,9 +157,20 @@ class Gateway:
             self.crew.hotspot.want(is_for_wifi(board_types, self.crew.drivers))
 
     async def begin_to_hear(self) -> None:
-        """Open the radios ahead of the first pass, for whoever wants to know first which boards are there."""
+        """Open the radios ahead of the first pass, for whoever wants to know first which boards are there.
+
+        One that is not open after a while is said to be not, and goes on being opened.
+        """
         self.crew.discovery.know(await self.crew.store.call(Store.devices, deleted=None))
-        await self._open_radios()
+        wanted = self._wanted_radios()
+        try:
+            async with asyncio.timeout(OPENING_MOST):
+                await self.crew.discovery.start(wanted)
+        except RadioError as error:
+            self._say_once("radio", str(error))
+        except TimeoutError:
+            late = " and ".join(sorted(set(wanted) - set(self.crew.discovery.open_radios)))
+            self._say_once("radio", f"{late} could not be opened within {OPENING_MOST:g} s")
 
     async def plan(self) -> list[Action]:
         """What a pass would do now; touches nothing.
