@@ -24,6 +24,7 @@ from enmctl.radio.multicast import (
     current_addresses,
     details,
     drop_records,
+    interface_numbers,
     open_multicast,
     remembered,
     take_in_interfaces,
@@ -154,6 +155,7 @@ class MdnsBrowser:
         self._asking_again = asyncio.Semaphore(MAX_ASKING_AGAIN)
         self._full_said = False
         self._fault_said = False
+        self._interfaces: Mapping[str, frozenset[int]] = {}
         self._zeroconf: AsyncZeroconf | None = None
         self._browser: AsyncServiceBrowser | None = None
 
@@ -166,6 +168,7 @@ class MdnsBrowser:
         from zeroconf import DNSQuestionType
         from zeroconf.asyncio import AsyncServiceBrowser
 
+        self._interfaces = interface_numbers()
         self._zeroconf = await open_multicast(self._listen_on)
         # A first question for unicast answers would lose them to whoever else on this machine has port 5353 open.
         self._browser = AsyncServiceBrowser(
@@ -347,7 +350,7 @@ class MdnsBrowser:
     async def _look_around(self) -> None:
         """Take in interfaces that came, leave those that went, and ask for boards that were missed."""
         if self._zeroconf is not None:
-            await take_in_interfaces(self._zeroconf, self._listen_on)
+            self._interfaces = await take_in_interfaces(self._zeroconf, self._listen_on, self._interfaces)
             ask_who_is_there(self._zeroconf.zeroconf)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from enmctl.errors import RadioError
@@ -76,17 +77,56 @@ async def _started(opened: AsyncZeroconf) -> None:
         raise
 
 
-async def take_in_interfaces(zeroconf: AsyncZeroconf, listen_on: tuple[str, ...] | None) -> None:
-    """Join the interfaces that came since, and leave those that went. Never raises."""
-    from zeroconf import Error
+def interface_numbers() -> dict[str, frozenset[int]]:
+    """The numbers of the interfaces that have each address now; an address that names its interface is left out."""
+    import ifaddr  # zeroconf's own way to the interfaces
+
+    found: dict[str, set[int]] = {}
+    try:
+        adapters = list(ifaddr.get_adapters())
+    except OSError as error:
+        _log.debug("this machine does not tell its interfaces: %s", error)
+        return {}
+    for adapter in adapters:
+        for each in adapter.ips:
+            address, _, zone = (each.ip, 0, 0) if isinstance(each.ip, str) else each.ip
+            if adapter.index is not None and not zone:
+                found.setdefault(address, set()).add(adapter.index)
+    return {address: frozenset(numbers) for address, numbers in found.items()}
+
+
+async def take_in_interfaces(
+    zeroconf: AsyncZeroconf, listen_on: tuple[str, ...] | None, known: Mapping[str, frozenset[int]]
+) -> Mapping[str, frozenset[int]]:
+    """Join the interfaces that came since, and leave those that went. Never raises.
+
+    zeroconf tells interfaces by their addresses alone: one that was made anew with the address of the old one is left
+    first, so that it is joined.
+
+    Returns:
+        the interfaces by address as they are now, which is what is ``known`` the next time.
+    """
+    from zeroconf import Error, InterfaceChoice
 
     here = None if listen_on is None else [address for address in listen_on if _is_here(address)]
     if here == []:
-        return
+        return known
     try:
-        await zeroconf.async_update_interfaces(here)
+        now = interface_numbers()
+        renewed = {address for address in known.keys() & now.keys() if known[address] != now[address]}
+        if here is None:
+            if renewed:
+                kept = [address for address in now.keys() - renewed if ":" not in address]
+                await zeroconf.async_update_interfaces(kept)
+            await zeroconf.async_update_interfaces(InterfaceChoice.All)
+        else:
+            if not renewed.isdisjoint(here):
+                await zeroconf.async_update_interfaces([address for address in here if address not in renewed])
+            await zeroconf.async_update_interfaces(here)
     except (OSError, RuntimeError, Error) as error:
         _log.debug("the interfaces could not be looked at again: %s", error)
+        return known
+    return now
 
 
 def ask_who_is_there(zeroconf: Zeroconf) -> None:
