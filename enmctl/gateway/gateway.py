@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
@@ -35,15 +34,12 @@ from enmctl.gateway.listening import Listening
 from enmctl.gateway.news import forget_failures, reconfigured, write_news
 from enmctl.gateway.presence import Presence
 from enmctl.gateway.provisioning import Provisioning
-from enmctl.gateway.saying import Saying
+from enmctl.gateway.saying import Complaints, Saying
 from enmctl.gateway.updating import update
 from enmctl.models import Desired, Device, DeviceStatus, DiscoveredBoard, PinnedBy, Radio, Report, short
 from enmctl.store import Store
 
 LOG = logging.getLogger(__name__)
-
-SAID_MOST = 1000
-"""So many complaints are remembered, so that each is said once."""
 
 AFTER_A_FAULT = 1.0
 """Seconds before the loop turns again after a turn that failed."""
@@ -82,7 +78,7 @@ class Gateway:
         self._cache_has_grown = True
         self._turned_at = asyncio.get_running_loop().time()
         self._turning = asyncio.Lock()
-        self._said: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._complaints, self._list_complaints = Complaints(LOG), Complaints(LOG)
         self._failing = Saying(LOG)
         self._inquiring: set[str] = set()
         self._chores: set[asyncio.Task[None]] = set()
@@ -130,6 +126,7 @@ class Gateway:
             await self._send_back([action for action in actions if isinstance(action, Pin)])
             for action in actions:
                 self._start(action)
+            self._complaints.end_round()
             if self._cache_has_grown and not self.crew.workers.busy:
                 self._cache_has_grown = False
                 self.chore(self._tidy_cache())
@@ -143,7 +140,7 @@ class Gateway:
         if self.crew.gate.is_open:
             self.crew.discovery.want(self._wanted_radios())
             for problem in self.crew.discovery.problems.values():
-                self._say_once("radio", str(problem))
+                self._complaints.say("radio", str(problem))
 
     def _wanted_radios(self) -> Collection[Radio]:
         types = {application.board_type for application in self.crew.desired.applications.values()}
@@ -167,10 +164,10 @@ class Gateway:
             async with asyncio.timeout(OPENING_MOST):
                 await self.crew.discovery.start(wanted)
         except RadioError as error:
-            self._say_once("radio", str(error))
+            self._complaints.say("radio", str(error))
         except TimeoutError:
             late = " and ".join(sorted(set(wanted) - set(self.crew.discovery.open_radios)))
-            self._say_once("radio", f"{late} could not be opened within {OPENING_MOST:g} s")
+            self._complaints.say("radio", f"{late} could not be opened within {OPENING_MOST:g} s")
 
     async def plan(self) -> list[Action]:
         """What a pass would do now; touches nothing.
@@ -214,7 +211,8 @@ class Gateway:
         self._list_serial += 1
         self._drop_old_hooks()
         for complaint in getattr(self.crew.source, "complaints", ()):
-            self._say_once("the source's answer", complaint)
+            self._list_complaints.say("the source's answer", complaint)
+        self._list_complaints.end_round()
         self.crew.signals.wake()
 
     def _unchanged(self, asked_at: float) -> None:
@@ -278,7 +276,7 @@ class Gateway:
         """The board as its application's."""
         board, problem = claimed(board, self.crew.desired)
         if problem:
-            self._say_once(f"board {board.local_id} ({board.name})", problem)
+            self._list_complaints.say(f"board {board.local_id} ({board.name})", problem)
         return board
 
     def _start(self, action: Action) -> None:
@@ -298,7 +296,7 @@ class Gateway:
             case Inquire(uuid):
                 self._inquire(uuid)
             case Complain(about, problem):
-                self._say_once(about, problem)
+                self._complaints.say(about, problem)
             case Meet() | Record() | Provision() | Pin() | Hold():
                 pass
 
@@ -312,14 +310,6 @@ class Gateway:
         keep |= {(each.application_id, each.pin) for each in devices if each.pin}
         for folder in await asyncio.to_thread(self.crew.cache.prune, keep):
             LOG.debug("removed firmware that nothing needs any more: %s", folder)
-
-    def _say_once(self, about: str, problem: str) -> None:
-        if (about, problem) in self._said:
-            return
-        self._said[about, problem] = None
-        if len(self._said) > SAID_MOST:
-            self._said.popitem(last=False)
-        LOG.warning("%s: %s", about, problem)
 
     def _inquire(self, uuid: str) -> None:
         if uuid in self._inquiring or len(self._inquiring) >= INQUIRIES_A_TURN:
