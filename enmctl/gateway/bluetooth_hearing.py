@@ -17,7 +17,7 @@ from enmctl.boards.contract import BoardDriver
 from enmctl.errors import EnmError, RadioError
 from enmctl.gateway.reach import OpenRadio
 from enmctl.gateway.sightings import Place, Sightings
-from enmctl.models import BoardKey, BoardMode, DiscoveredBoard
+from enmctl.models import BoardKey, BoardMode, DiscoveredBoard, Radio
 from enmctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,7 +61,6 @@ class BluetoothHearing:
         self._open_radio = open_radio
         self._radio: BluetoothRadio | None = None
         self._stop_listening: Callable[[], None] | None = None
-        self._names: set[str] = set()
         self._waiting: BluetoothRadio | None = None
         self.devices: Mapping[str, tuple[BoardKey, str]] = {}
         self.adapter_changed: Callable[[], None] = lambda: None
@@ -91,8 +90,8 @@ class BluetoothHearing:
         radio, self._radio = self._radio, None
         if radio is not None:
             await radio.__aexit__(None, None, None)
-        for name in list(self._names):
-            self._drop(name)
+        for name in self._sightings.over(Radio.BLUETOOTH):
+            self._sightings.drop(name)
 
     async def _wait_for_adapter(self) -> None:
         """Be told from now on when the adapter may have come, as far as this machine tells."""
@@ -135,7 +134,6 @@ class BluetoothHearing:
         if board is None:
             return
         name = f"{PREFIX}{board.local_id}"
-        self._names.add(name)
         place = self._sightings.places.get(name)
         if self._sightings.said_at(name) != board or (place is not None and not place.online):
             self.take(name, board)
@@ -201,8 +199,4 @@ class BluetoothHearing:
         elif silent_for < limit:
             self._watch(name, place, limit - silent_for)
         else:
-            self._drop(name)
-
-    def _drop(self, name: str) -> None:
-        self._names.discard(name)
-        self._sightings.drop(name)
+            self._sightings.drop(name)

@@ -182,6 +182,7 @@ class Gateway:
         in_hand_before = crew.workers.busy
         devices = await crew.store.call(Store.devices, deleted=None)
         crew.discovery.know(devices)
+        self.presence.keep({device.key for device in devices if device.key is not None})
         stored = Stored(
             devices=devices,
             busy=in_hand_before | crew.workers.busy,
