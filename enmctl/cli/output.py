@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from enmctl.errors import EnmError, OutputError
@@ -35,6 +36,14 @@ _GONE = {errno.EPIPE, errno.EINVAL} if os.name == "nt" else {errno.EPIPE}
 
 class ReaderGoneError(Exception):
     """Whoever read our output has closed the pipe; no fault, but nothing is left to do."""
+
+
+def open_closed_streams() -> None:
+    """Let nothing be read from, and go nowhere, where whoever started us closed a standard stream."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - it lasts as long as the process
+            setattr(sys, name, stream)
 
 
 def clean(text: str) -> str:

@@ -96,6 +96,7 @@ def test_the_script_and_the_module_are_one_program(environment: dict[str, str]) 
         ("2>&-", "devices show nobody", ExitCode.UNKNOWN),
         (">&- 2>&-", "devices show nobody", ExitCode.UNKNOWN),
         (">&- 2>&-", "--help", ExitCode.DONE),
+        ("<&-", "restart http://127.0.0.1:1/", ExitCode.OFFLINE),
     ],
 )
 def test_streams_that_are_closed_from_the_start_change_no_exit_code(
@@ -111,6 +112,7 @@ def test_streams_that_are_closed_from_the_start_change_no_exit_code(
     code_then, out, err = finished(process)
     assert (code_then, out) == (code, "")
     assert "Traceback" not in err
+    assert "bug" not in err
 
 
 @posix
