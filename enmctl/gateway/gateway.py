@@ -138,9 +138,11 @@ class Gateway:
         Without one, all else goes on. A pause keeps them closed.
         """
         if self.crew.gate.is_open:
-            self.crew.discovery.want(self._wanted_radios())
-            for problem in self.crew.discovery.problems.values():
-                self._complaints.say("radio", str(problem))
+            wanted = self._wanted_radios()
+            self.crew.discovery.want(wanted)
+            for radio, problem in self.crew.discovery.problems.items():
+                if radio in wanted:
+                    self._complaints.say("radio", str(problem))
 
     def _wanted_radios(self) -> Collection[Radio]:
         types = {application.board_type for application in self.crew.desired.applications.values()}

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from enmctl.errors import ExitCode
+from enmctl.errors import ExitCode, RadioError
 from enmctl.gateway import gateway as gateway_module
 from enmctl.gateway import run
 from enmctl.gateway.reach import Reach
@@ -85,3 +85,19 @@ async def test_one_pass_waits_for_it_within_its_bounds_and_says_that_it_is_not_o
             assert await run_once(world.settings(avahi_timeout=1.5), reach=reach) is ExitCode.DONE
         assert (radio.tries, radio.opening) == (1, 0)
         assert caplog.text.count("radio: bluetooth could not be opened within 0.3 s") == 1
+
+
+async def test_a_radio_that_no_application_wants_is_nothing_to_complain_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with rig(tmp_path) as world, world.gateway() as started:
+        discovery = started.gateway.crew.discovery
+        with pytest.raises(RadioError):
+            await discovery.start({Radio.BLUETOOTH})
+        assert Radio.BLUETOOTH in discovery.problems
+        await started.gateway.turn()
+        assert "radio: " not in caplog.text
+        world.supervisor.add_application(application_id(), "badges", {"RESIN_HOST_TYPE": "microbit"})
+        await eventually(lambda: "radio: there is no Bluetooth" in caplog.text)
+        await started.gateway.turn()
+    assert caplog.text.count("radio: ") == 1
