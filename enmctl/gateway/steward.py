@@ -93,6 +93,7 @@ class Steward:
                 if self._pausing is not None:
                     self._pausing.cancel()
                     await asyncio.gather(self._pausing, return_exceptions=True)
+                self._crew.lock.had_another = True  # whoever had the radios meanwhile may have been killed
                 await self._take_up_work()
                 LOG.info("the gateway goes on")
 
