@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ ID_MOST: Final = 256
 """Bytes of a lock file that are read: ours is shorter."""
 
 _FLOCKS: Final = sys.platform != "win32"  # there an open file cannot be removed
+
+_LOOK: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+"""Whatever lies there under the lock's name, opening it neither waits nor leads elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ def join(path: Path, lock_id: str) -> HeldFile | None:
 
 
 def read(path: Path) -> str:
-    """The id in a lock; "" for one that cannot be read."""
+    """The id in a lock; "" for one that is no file, or cannot be read."""
     descriptor = _open(path)
     if descriptor is None:
         return ""
@@ -161,11 +165,15 @@ def _close(descriptor: int | None) -> None:
 
 
 def _open(path: Path) -> int | None:
-    """Open a lock to be looked at; None where it cannot be."""
+    """Open a lock to be looked at; None for what is no file: a pipe, a folder, a link, nothing."""
     try:
-        return os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, _LOOK)
     except OSError:
         return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _content(descriptor: int) -> str:

@@ -252,6 +252,29 @@ async def test_a_command_shares_no_lock_with_a_stranger(store: StoreThread, name
     assert there(names) == [False, True]
 
 
+@on_posix
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+async def test_what_is_no_file_is_a_foreign_lock_and_holds_nobody_up_who_looks(
+    store: StoreThread, names: list[Path], kind: str, tmp_path: Path
+) -> None:
+    known_id = tmp_path / "known"
+    known_id.write_text("enmctl 1")
+    await store.call(Store.remember_lock, "enmctl 1")
+    if kind == "pipe":
+        os.mkfifo(names[1])
+    else:
+        names[1].symlink_to(known_id)
+    lock = UpdateLock(names, store)
+    await lock.clear_leftovers(at_start=True)
+    assert not await lock.is_ours()
+    assert lock.foreign() == str(names[1])
+    waiting = asyncio.create_task(lock.acquire())
+    assert await waits(waiting)
+    names[1].unlink()
+    await asyncio.wait_for(waiting, LIMIT)
+    await lock.release()
+
+
 async def test_without_flock_a_left_over_is_removed_at_the_start_alone(
     store: StoreThread, names: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
