@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from enmctl.errors import ExitCode
 from enmctl.gateway.run import Running
 from enmctl.models import Attempt, AttemptKind, GatewayStatus, Outcome
 from enmctl.simulator.images import esp8266_image
 from enmctl.store import Store
-from tests.real.gateway.process import running_process
+from enmctl.store.reading import read_attempts, read_devices
+from tests.real.gateway.process import running_process, whole_environment
 from tests.real.gateway.rig import WITHIN, Rig, eventually, rig
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a gateway runs on POSIX")
@@ -56,6 +62,98 @@ async def test_what_a_killed_flash_left_beside_a_paused_gateway_is_settled_when_
             await world.all_on_target()
             assert [attempt.outcome for attempt in await flashes(running)] == [Outcome.INTERRUPTED]
             await eventually(lambda: locks(world) == [False, False])
+
+
+FROM_A_PROGRAM = """
+import asyncio, sys
+import enmctl
+
+async def main() -> None:
+    async with enmctl.open_radios() as radios:
+        board = await radios.find(sys.argv[2])
+        async for _ in board.flash(sys.argv[1]):
+            pass
+
+asyncio.run(main())
+"""
+"""A program of somebody else that flashes a board."""
+
+ON_ITS_TERMINAL = """
+import fcntl, os, sys, termios
+
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Has the terminal that it is started on for its own, as a login has."""
+
+
+@asynccontextmanager
+async def flash_under_way(tmp_path: Path) -> AsyncGenerator[tuple[Rig, list[str], Path]]:
+    """A paused gateway's place, and the words for a slow flash of its only board."""
+    (tmp_path / "balena").mkdir()
+    image = tmp_path / "mine.bin"
+    image.write_bytes(esp8266_image(fw="mine", size=200 * 1024))
+    async with rig(tmp_path) as world:
+        board = await world.add_board(flash_speed=20_000.0)
+        async with world.gateway() as running:
+            await world.wait_for(lambda: len(world.supervisor.devices) == 1)
+            await eventually(lambda: bool(read_devices(world.settings().database)))
+            await paused(running)
+            yield world, [str(image), board.local_id], tmp_path / "log"
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+async def test_a_flash_that_is_told_to_end_ends_at_a_safe_point(tmp_path: Path, name: str) -> None:
+    async with flash_under_way(tmp_path) as (world, words, log):
+        async with running_process(world.environment(), "flash", *words, log=log) as command:
+            await world.boards[0].wait_for(lambda it: it.uploading and it.upload_size > 20_000, WITHIN)
+            command.send_signal(signal.Signals[name])
+            command.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(WITHIN):
+                assert await command.wait() == ExitCode.INTERRUPTED
+        assert "Traceback" not in log.read_text()
+        assert locks(world) == [False, False]
+        [attempt] = [each for each in read_attempts(world.settings().database) if each.kind is AttemptKind.FLASH]
+        assert (attempt.outcome, attempt.reason) == (Outcome.INTERRUPTED, "stopped")
+
+
+async def test_a_flash_whose_terminal_is_gone_ends_at_a_safe_point(tmp_path: Path) -> None:
+    async with flash_under_way(tmp_path) as (world, words, _):
+        controller, terminal = os.openpty()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", ON_ITS_TERMINAL, sys.executable, "-m", "enmctl", "flash", *words),
+            env=whole_environment(world.environment()),
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+        )
+        os.close(terminal)
+        await world.boards[0].wait_for(lambda it: it.uploading and it.upload_size > 20_000, WITHIN)
+        os.close(controller)
+        async with asyncio.timeout(WITHIN):
+            await process.wait()
+        assert locks(world) == [False, False]
+        [attempt] = [each for each in read_attempts(world.settings().database) if each.kind is AttemptKind.FLASH]
+        assert (attempt.outcome, attempt.reason) == (Outcome.INTERRUPTED, "stopped")
+
+
+async def test_a_flash_of_a_program_that_is_killed_by_a_signal_ends_at_a_safe_point_first(tmp_path: Path) -> None:
+    async with flash_under_way(tmp_path) as (world, words, log):
+        with log.open("ab") as talk:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", FROM_A_PROGRAM, *words),
+                env=whole_environment(world.environment()),
+                stderr=talk,
+            )
+        await world.boards[0].wait_for(lambda it: it.uploading and it.upload_size > 20_000, WITHIN)
+        process.terminate()
+        async with asyncio.timeout(WITHIN):
+            assert await process.wait() == -signal.SIGTERM
+        assert log.read_text() == ""
+        assert locks(world) == [False, False]
+        [attempt] = [each for each in read_attempts(world.settings().database) if each.kind is AttemptKind.FLASH]
+        assert (attempt.outcome, attempt.reason) == (Outcome.INTERRUPTED, "stopped")
 
 
 async def test_a_flash_that_a_gateway_finds_at_work_goes_on_to_its_end(tmp_path: Path) -> None:

@@ -227,8 +227,8 @@ async def test_a_pause_that_comes_while_the_radios_are_opened_lets_them_go(tmp_p
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_one_pass_that_is_told_to_stop_ends_at_a_safe_point(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+async def test_one_pass_that_is_told_to_stop_ends_at_a_safe_point(tmp_path: Path, name: str) -> None:
     async with rig(tmp_path) as world:
         board = await world.add_board(flash_speed=8_000.0)
         world.push()
@@ -236,7 +236,7 @@ async def test_one_pass_that_is_told_to_stop_ends_at_a_safe_point(tmp_path: Path
         environment = world.environment(stop_timeout=0.2)
         async with running_process(environment, "run", "--once", log=tmp_path / "log") as process:
             await board.wait_for(lambda it: it.uploading, WITHIN)
-            process.send_signal(number)
+            process.send_signal(signal.Signals[name])
             async with asyncio.timeout(10.0):
                 assert await process.wait() == ExitCode.INTERRUPTED
         assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
