@@ -1,10 +1,29 @@
 # bash completion of enmctl; made by: python -m enmctl.cli.documentation
+_enmctl_devices() {
+    # the names come from boards and servers: none of them is ever read as code
+    local word before=""
+    if [[ $COMP_WORDBREAKS == *:* && $1 == *:* ]]; then before=${1%"${1##*:}"}; fi
+    while IFS= read -r word; do
+        printf -v word '%q' "$word"
+        if [[ $word == "$1"* ]]; then COMPREPLY+=("${word#"$before"}"); fi
+    done < <(enmctl completion devices 2>/dev/null)
+}
 _enmctl() {
-    local current=${COMP_WORDS[COMP_CWORD]} path="" pending="" word
-    local -i place arguments=0
+    local current="" path="" pending="" word
+    local -a words=()
+    local -i place count=0 arguments=0
     COMPREPLY=()
-    for ((place = 1; place < COMP_CWORD; place++)); do
+    for ((place = 1; place <= COMP_CWORD; place++)); do
         word=${COMP_WORDS[place]}
+        # bash takes an address to pieces at its colons
+        if ((count)) && [[ $word == :* || (-n $word && ${words[count-1]} == *:) ]]; then
+            words[count-1]+=$word
+        else
+            words[count++]=$word
+        fi
+    done
+    current=${words[count-1]}
+    for word in "${words[@]:0:count-1}"; do
         if [[ $word == "=" ]]; then continue; fi
         if [[ $pending ]]; then pending=""; continue; fi
         case "$path:$word" in
@@ -78,20 +97,20 @@ _enmctl() {
         return
     fi
     case "$path:$arguments" in
-        'rollback':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
+        'rollback':0) _enmctl_devices "$current" ;;
         'fleet check':0) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
         'fleet init':0) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
-        'provision':*) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
+        'provision':*) _enmctl_devices "$current" ;;
         'flash':0) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
-        'flash':*) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
-        'restart':*) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
-        'identify':*) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
+        'flash':*) _enmctl_devices "$current" ;;
+        'restart':*) _enmctl_devices "$current" ;;
+        'identify':*) _enmctl_devices "$current" ;;
         'inspect':0) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
-        'devices show':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
-        'devices delete':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
-        'devices release':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
-        'history':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
-        'logs':0) mapfile -t COMPREPLY < <(compgen -W "$(enmctl completion devices 2>/dev/null)" -- "$current") ;;
+        'devices show':0) _enmctl_devices "$current" ;;
+        'devices delete':0) _enmctl_devices "$current" ;;
+        'devices release':0) _enmctl_devices "$current" ;;
+        'history':0) _enmctl_devices "$current" ;;
+        'logs':0) _enmctl_devices "$current" ;;
         'completion':0) mapfile -t COMPREPLY < <(compgen -W 'bash zsh fish devices' -- "$current") ;;
         '':0) mapfile -t COMPREPLY < <(compgen -W 'run status pause resume doctor hotspot plan rollback fleet scan provision flash restart identify inspect devices history logs demo simulator completion' -- "$current") ;;
         'hotspot':0) mapfile -t COMPREPLY < <(compgen -W 'up down status' -- "$current") ;;

@@ -139,9 +139,12 @@ def flash(
     from enmctl.cli.access import access_of
     from enmctl.cli.jobs import carry_out
     from enmctl.cli.wanted import Wanted, check_file
+    from enmctl.errors import UsageError
     from enmctl.gateway.control import JobKind
 
     call = call_of(context)
+    if words and all_boards:
+        raise UsageError("boards are named, and all of them are wanted", remedy="name boards, or say --all")
     check_file(call, file, words or [])
     carry_out(
         call,

@@ -16,6 +16,18 @@ HEADER = "made by: python -m enmctl.cli.documentation"
 DEVICES = "enmctl completion devices 2>/dev/null"
 """Prints the words by which devices can be named, one a line."""
 
+BASH_DEVICES = (
+    "_enmctl_devices() {",
+    "    # the names come from boards and servers: none of them is ever read as code",
+    '    local word before=""',
+    '    if [[ $COMP_WORDBREAKS == *:* && $1 == *:* ]]; then before=${1%"${1##*:}"}; fi',
+    "    while IFS= read -r word; do",
+    "        printf -v word '%q' \"$word\"",
+    '        if [[ $word == "$1"* ]]; then COMPREPLY+=("${word#"$before"}"); fi',
+    f"    done < <({DEVICES})",
+    "}",
+)
+
 FILE_WORDS = ("FILE", "PATH", "FOLDER", "DIRECTORY")
 DEVICE_WORDS = ("DEVICE", "BOARD")
 
@@ -25,12 +37,23 @@ def bash(program: Node) -> str:
     nodes = list(program.walk())
     lines = [
         f"# bash completion of enmctl; {HEADER}",
+        *BASH_DEVICES,
         "_enmctl() {",
-        '    local current=${COMP_WORDS[COMP_CWORD]} path="" pending="" word',
-        "    local -i place arguments=0",
+        '    local current="" path="" pending="" word',
+        "    local -a words=()",
+        "    local -i place count=0 arguments=0",
         "    COMPREPLY=()",
-        "    for ((place = 1; place < COMP_CWORD; place++)); do",
+        "    for ((place = 1; place <= COMP_CWORD; place++)); do",
         "        word=${COMP_WORDS[place]}",
+        "        # bash takes an address to pieces at its colons",
+        "        if ((count)) && [[ $word == :* || (-n $word && ${words[count-1]} == *:) ]]; then",
+        "            words[count-1]+=$word",
+        "        else",
+        "            words[count++]=$word",
+        "        fi",
+        "    done",
+        "    current=${words[count-1]}",
+        '    for word in "${words[@]:0:count-1}"; do',
         '        if [[ $word == "=" ]]; then continue; fi',
         '        if [[ $pending ]]; then pending=""; continue; fi',
         '        case "$path:$word" in',
@@ -165,7 +188,7 @@ def _bash_reply(value: str, choices: tuple[str, ...]) -> str:
     if value in FILE_WORDS:
         return 'compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current")'
     if value in DEVICE_WORDS:
-        return f'mapfile -t COMPREPLY < <(compgen -W "$({DEVICES})" -- "$current")'
+        return '_enmctl_devices "$current"'
     return ""
 
 

@@ -122,7 +122,8 @@ def _shown(call: Call, devices: Sequence[Device], search: Search) -> Iterator[Ca
     from rich.spinner import Spinner
 
     console = Console(stderr=True)
-    listening = Spinner("dots", "listening for boards; Ctrl-C ends")
+    spins = "dots" if console.encoding.lower().startswith("utf") else "line"
+    listening = Spinner(spins, "listening for boards; Ctrl-C ends")
     with Live(listening, console=console, transient=True) as live:
 
         def draw(boards: Boards) -> None:

@@ -224,6 +224,8 @@ def _hotspot_words(hotspot: Mapping[str, Any]) -> str:
         return f"{hotspot['ssid']} is up on {hotspot['interface']}{at}"
     if hotspot["problem"]:
         return f"down: {hotspot['problem']}"
+    if not hotspot["enabled"]:
+        return "switched off (ENM_HOTSPOT=off)"
     return "coming up" if hotspot["wanted"] else "down, for nothing needs it"
 
 

@@ -67,7 +67,8 @@ class Waiting:
         self._has_told = True
         words = self._wanted.words
         who = "no board" if not words else words[0] if len(words) == 1 else f"one of {', '.join(words)}"
-        what_helps = f". {HOW_TO_BE_HEARD}" if self._may_pair else ": see that it has power and is in range"
+        may_pair = self._may_pair and has_bluetooth(self._drivers)
+        what_helps = f". {HOW_TO_BE_HEARD}" if may_pair else ": see that it has power and is in range"
         self._call.output.say(
             f"{who} is {'not ' if words else ''}heard yet{what_helps}."
             f" Listening for {spell(self.seconds)} in all; Ctrl-C ends it"

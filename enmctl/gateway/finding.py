@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from enmctl.boards.adverts import is_next
+from enmctl.boards.adverts import FRIENDLY, is_next
 from enmctl.errors import EnmError, OfflineError, UnknownError, UsageError
 from enmctl.gateway.jobs import Target, refuse_unless_simulated
-from enmctl.gateway.lookout import Bench, Boards, find_boards, look_around
+from enmctl.gateway.lookout import Bench, Boards, find_boards, has_bluetooth, look_around
 from enmctl.gateway.naming import call_names, find_device, is_called
 from enmctl.models import BoardMode, Device, DiscoveredBoard, Radio
 
@@ -23,12 +23,11 @@ async def find_targets(bench: Bench, words: Sequence[str], seconds: float) -> li
     that names nothing has its error in its place.
     """
     named = [_named(bench, word) for word in words]
-    if all(isinstance(place, (Target, EnmError)) for place in named):
-        boards: Boards = ()
-    else:
-        boards = await look_around(
-            bench, seconds, heard=lambda boards: not any(_is_missing(_place(bench, name, boards)) for name in named)
-        )
+
+    def all_are_there(boards: Boards) -> bool:
+        return not any(_is_missing(bench, name, boards) for name in named)
+
+    boards = () if all_are_there(()) else await look_around(bench, seconds, heard=all_are_there)
     return [_placed(bench, name, boards) for name in named]
 
 
@@ -56,9 +55,11 @@ async def find_only_board(bench: Bench, seconds: float) -> Target:
     return target_of(bench, found[0])
 
 
-def _is_missing(place: Target | EnmError) -> bool:
+def _is_missing(bench: Bench, named: Target | Device | str | EnmError, boards: Boards) -> bool:
     """Whether listening on may bring what was named; what is ambiguous stays so."""
-    return isinstance(place, OfflineError | UnknownError)
+    if isinstance(named, (Target, EnmError)) or _is_out_of_hearing(bench, named):
+        return False
+    return isinstance(_place(bench, named, boards), OfflineError | UnknownError)
 
 
 def _named(bench: Bench, word: str) -> Target | Device | str | EnmError:
@@ -93,18 +94,32 @@ def _at_address(bench: Bench, word: str) -> Target | str | EnmError:
 def _placed(bench: Bench, named: Target | Device | str | EnmError, boards: Boards) -> Target | EnmError:
     """What a word names in the end; what only a radio could have heard that does not work has that as its error."""
     place = _place(bench, named, boards)
-    if isinstance(place, OfflineError | UnknownError) and bench.trouble and _is_for_bluetooth(bench, named):
+    if not isinstance(place, OfflineError | UnknownError) or not bench.trouble:
+        return place
+    if _is_for_bluetooth(bench, named):
         return bench.trouble[0]
+    if not isinstance(named, EnmError):
+        place.remedy = f"{place.remedy}; not all radios were listened on: {bench.trouble[0].message}"
     return place
+
+
+def _is_out_of_hearing(bench: Bench, named: Device | str) -> bool:
+    """Whether only Bluetooth could bring what is named, and it cannot be used."""
+    return bool(bench.trouble) and not has_bluetooth(bench.drivers) and _is_for_bluetooth(bench, named)
 
 
 def _is_for_bluetooth(bench: Bench, named: Target | Device | str | EnmError) -> bool:
     """Whether what a word names can be reached over Bluetooth alone."""
     if not bench.of(Radio.WIFI):
         return True
+    drivers = bench.of(Radio.BLUETOOTH)
     if isinstance(named, Device):
-        return named.board_type in bench.of(Radio.BLUETOOTH)
-    return isinstance(named, str) and any(driver.at_address(named) for driver in bench.of(Radio.BLUETOOTH).values())
+        return named.board_type in drivers
+    if not isinstance(named, str):
+        return False
+    is_file_for_it = bool(bench.fitting) and drivers.keys() >= set(bench.fitting or ())
+    is_shown_by_leds = bool(drivers) and FRIENDLY.fullmatch(named.lower()) is not None
+    return is_file_for_it or is_shown_by_leds or any(driver.at_address(named) for driver in drivers.values())
 
 
 def _place(bench: Bench, named: Target | Device | str | EnmError, boards: Boards) -> Target | EnmError:

@@ -22,6 +22,7 @@ from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.instance import Instance
 from enmctl.gateway.reach import OUTSIDE, Reach
 from enmctl.gateway.rollout import has_failed
+from enmctl.gateway.service_manager import told_to_service_manager
 from enmctl.gateway.steward import Steward, pause_left
 from enmctl.models import BoardKey, Device, short
 from enmctl.settings import Settings
@@ -95,7 +96,11 @@ async def run(settings: Settings, *, reach: Reach = OUTSIDE) -> None:
     What is there by then is kept from the garbage collector, which else walks it again and again for nothing: it stays
     until the end. This is for a process that does nothing else.
     """
-    async with _stop_asked() as stop, running(settings, reach=reach):
+    async with (
+        _stop_asked() as stop,
+        running(settings, reach=reach) as there,
+        told_to_service_manager(there.gateway.turning),
+    ):
         gc.collect()
         gc.freeze()
         await stop.wait()

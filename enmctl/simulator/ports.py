@@ -36,7 +36,7 @@ class HeldPort:
         """A fresh socket that is bound here, with the buffer of a small chip; the caller closes it."""
         listener = self._bound(self.address, self.port)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        if hasattr(socket, "TCP_MAXSEG"):
+        if sys.platform == "linux":  # others let a socket's segments be made no larger than they are at first
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
         return listener
 

@@ -19,12 +19,19 @@ SCRIPTS = {"bash": "completions/enmctl.bash", "zsh": "completions/_enmctl", "fis
 LIMIT = 30
 """Seconds that a shell may take."""
 
-COMPLETE_IN_BASH = """
-enmctl() { printf '%s\\n' holy-sunset 1265892; }
+NAMES = (
+    *("holy-sunset", "1265892", "E5:1D:00:00:00:0B", "E5:1D:00:00:00:16", "Living room"),
+    *("x$(touch pwned)", "y`touch pwned`"),
+)
+DEVICES = {name.translate({ord(mark): f"\\{mark}" for mark in " $()`"}) for name in NAMES}
+
+COMPLETE_IN_BASH = r"""
+mapfile -t NAMES
+enmctl() { printf '%s\n' "${NAMES[@]}"; }
 source "$1"; shift
-COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_WORDBREAKS=$' \t\n"\'><=;|&(:'
 _enmctl
-printf '%s\\n' "${COMPREPLY[@]}"
+printf '%s\n' "${COMPREPLY[@]}"
 """
 
 
@@ -33,6 +40,7 @@ def bash(*words: str, cwd: Path) -> set[str]:
     script = str(ROOT / SCRIPTS["bash"])
     done = subprocess.run(
         ["bash", "--norc", "-c", COMPLETE_IN_BASH, "bash", script, *words],
+        input="\n".join(NAMES),
         capture_output=True,
         text=True,
         check=True,
@@ -53,7 +61,14 @@ def bash(*words: str, cwd: Path) -> set[str]:
         (["enmctl", "flash", ""], {"firmware.bin", "other.txt"}),
         (["enmctl", "flash", "--hold", "fi"], {"firmware.bin"}),
         (["enmctl", "flash", "--timeout", "5s", "fi"], {"firmware.bin"}),
-        (["enmctl", "flash", "firmware.bin", ""], {"holy-sunset", "1265892"}),
+        (["enmctl", "flash", "firmware.bin", ""], DEVICES),
+        (["enmctl", "restart", "Liv"], {"Living\\ room"}),
+        (["enmctl", "restart", "Living\\ r"], {"Living\\ room"}),
+        (["enmctl", "restart", "E5"], {"E5:1D:00:00:00:0B", "E5:1D:00:00:00:16"}),
+        (["enmctl", "restart", "E5", ":"], {"1D:00:00:00:0B", "1D:00:00:00:16"}),
+        (["enmctl", "restart", "E5", ":", "1D", ":", "00", ":00:00:", "1"], {"16"}),
+        (["enmctl", "history", "E5", ":", "1D", ":", "00", ":00:00:16", ""], set()),
+        (["enmctl", "flash", "firmware.bin", "http", "://10.0.0.7", "h"], {"holy-sunset"}),
         (["enmctl", "flash", "firmware.bin", "1265892", "h"], {"holy-sunset"}),
         (["enmctl", "pause", "--"], {"--for", "--json", "--quiet", "--verbose", "--simulate", "--help"}),
         (["enmctl", "pause", "--for", "1"], set()),
@@ -65,6 +80,7 @@ def test_bash_offers_what_can_come_next(words: list[str], offered: set[str], tmp
     (tmp_path / "firmware.bin").touch()
     (tmp_path / "other.txt").touch()
     assert bash(*words, cwd=tmp_path) == offered
+    assert {each.name for each in tmp_path.iterdir()} == {"firmware.bin", "other.txt"}, "a name was read as code"
 
 
 @pytest.mark.parametrize(("shell", "path"), SCRIPTS.items())

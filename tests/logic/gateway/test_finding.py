@@ -8,9 +8,11 @@ from typing import Any, cast
 
 import pytest
 
+from enmctl.boards.contract import BoardDriver
+from enmctl.boards.esp8266 import Esp8266
 from enmctl.boards.nrf51822dk import Nrf51822Dk
 from enmctl.dfu.gatt import LEGACY_SERVICE
-from enmctl.errors import OfflineError
+from enmctl.errors import OfflineError, RadioError
 from enmctl.gateway.finding import find_targets
 from enmctl.gateway.jobs import Target
 from enmctl.gateway.lookout import Bench
@@ -72,3 +74,17 @@ async def test_a_device_with_that_address_of_its_own_is_no_others_bootloader() -
 async def test_a_program_at_the_next_address_is_another_board() -> None:
     with pytest.raises(OfflineError):
         await found("holy-sunset", Advert(NEXT, "4711"), devices=[DEVICE])
+
+
+@pytest.mark.parametrize(
+    ("word", "fitting"), [("zavit", None), (OWN, None), ("holy-sunset", ["nrf51822dk"]), ("abcdef-1", None)]
+)
+async def test_without_bluetooth_what_it_alone_could_bring_is_not_waited_for(
+    word: str, fitting: list[str] | None
+) -> None:
+    settings, trouble = Settings(), RadioError("Bluetooth is off")
+    drivers: dict[str, BoardDriver] = {"nrf51822dk": Nrf51822Dk(settings), "esp8266": Esp8266(settings)}
+    devices = [] if fitting else [DEVICE]
+    bench = Bench(settings, drivers, devices, fitting=fitting, trouble=[trouble])
+    async with asyncio.timeout(1.0):
+        assert await find_targets(bench, [word], 600.0) == [trouble]
