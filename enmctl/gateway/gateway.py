@@ -30,6 +30,7 @@ from enmctl.gateway.crew import Crew
 from enmctl.gateway.decide import Stored, decide
 from enmctl.gateway.handed_over import clear_leftovers
 from enmctl.gateway.hotspot import is_for_wifi
+from enmctl.gateway.left_behind import settle_left
 from enmctl.gateway.listening import Listening
 from enmctl.gateway.news import forget_failures, reconfigured, write_news
 from enmctl.gateway.presence import Presence
@@ -116,6 +117,7 @@ class Gateway:
     async def turn(self) -> Sequence[Action]:
         """One pass: look, decide, and have it carried out; returns what was decided."""
         async with self._turning:
+            await settle_left(self.crew)
             self._want_radios()
             self.want_hotspot()
             while self.crew.signals.gone:
@@ -363,12 +365,7 @@ class Gateway:
         await asyncio.to_thread(clear_leftovers, crew.settings.assets_directory)
         for note in crew.store.notes:
             LOG.warning("%s", note)
-        interrupted = await crew.store.call(Store.interrupt_running, crew.now())
-        for attempt in interrupted:
-            if attempt.uuid is not None:
-                crew.device_log.write(attempt.uuid, "The last attempt was interrupted; the board is looked at again")
-        if interrupted:
-            LOG.info("%d attempts of the last run were interrupted; their boards are looked at again", len(interrupted))
+        await settle_left(crew, at_start=True)
         self._list_serial = await crew.store.call(_last_serial)
         self._stored_types = {device.board_type for device in await crew.store.call(Store.devices)}
 

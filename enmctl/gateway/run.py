@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import signal
+import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ async def _turned(gateway: Gateway) -> AsyncGenerator[None]:
 
 
 async def run(settings: Settings, *, reach: Reach = OUTSIDE) -> None:
-    """Run until SIGTERM or Ctrl-C, then end at a safe point.
+    """Run until SIGTERM, SIGHUP or Ctrl-C, then end at a safe point.
 
     What is there by then is kept from the garbage collector, which else walks it again and again for nothing: it stays
     until the end. This is for a process that does nothing else.
@@ -108,10 +109,12 @@ async def run(settings: Settings, *, reach: Reach = OUTSIDE) -> None:
 
 @asynccontextmanager
 async def _stop_asked() -> AsyncGenerator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set."""
+    """An event that SIGTERM, SIGINT and SIGHUP set; the last not where it is ignored (nohup)."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
+    signals = [signal.SIGTERM, signal.SIGINT]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
     handled = []
     for number in signals:
         with contextlib.suppress(NotImplementedError):
@@ -125,7 +128,7 @@ async def _stop_asked() -> AsyncGenerator[asyncio.Event]:
 
 
 async def run_once(settings: Settings, *, reach: Reach = OUTSIDE) -> ExitCode:
-    """One bounded pass from nothing: listen, decide, carry it all out, report. SIGTERM and Ctrl-C end it as ``run``.
+    """One bounded pass from nothing: listen, decide, carry it all out, report. It ends by the signals that end ``run``.
 
     Returns:
         DONE where all is on target, BOARD where an update failed, REMAINS where something is still to be done,
