@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,17 +20,19 @@ from enmctl.boards.adverts import ADDRESS, BOOTLOADERS, mode_of
 from enmctl.boards.bluetooth_link import BluetoothLink
 from enmctl.boards.contract import Answer, Applied, Firmware, Heard
 from enmctl.boards.manner import NO_RESUME
-from enmctl.boards.nordic_firmware import NordicFirmware, read_nordic
+from enmctl.boards.nordic_firmware import NordicFirmware, described, read_nordic
 from enmctl.boards.pairing import pair
 from enmctl.boards.surroundings import Surroundings
 from enmctl.dfu.driver import Finished, carry_out
 from enmctl.dfu.gatt import LED_TEXT, UNBONDED
 from enmctl.dfu.limits import Limits
 from enmctl.dfu.link import GattError, LinkError, Memory, Opened
+from enmctl.dfu.rehearsal import Rehearsed, rehearse
 from enmctl.dfu.restarting import restart
 from enmctl.dfu.setbacks import needs_bond
 from enmctl.dfu.update import Choice, Job, update
 from enmctl.errors import BoardError, FirmwareError, OfflineError, RadioError, RefusedError
+from enmctl.firmware.payload import Payload
 from enmctl.firmware.targets import Target
 from enmctl.models import BoardMode, DiscoveredBoard, Radio, Stage, Step
 from enmctl.radio.bluetooth import Advert, BluetoothRadio
@@ -131,7 +133,7 @@ class BluetoothBoard:
     ) -> AsyncGenerator[Step, None]:
         """Send what is for this kind of board, wait until it is back, and tell how that is known."""
         if not isinstance(firmware, NordicFirmware):
-            raise FirmwareError(f"{firmware.describe} is no firmware for {board.board_type} boards")
+            raise _no_firmware(firmware, board)
         address = board.addresses[0]
         memory = await self.surroundings.memories.load(address)
         if config.get(NO_RESUME) and memory.begun == "dfu":
@@ -185,6 +187,49 @@ class BluetoothBoard:
         """
         del config
         return Choice(firmware.for_target(self._kind(board, opened)))
+
+    async def rehearse(self, board: DiscoveredBoard, firmware: Firmware, config: Mapping[str, str]) -> str:
+        """What this very board would be sent: it is connected to and asked, and neither paired with nor changed."""
+        if not isinstance(firmware, NordicFirmware):
+            raise _no_firmware(firmware, board)
+        memory = await self.surroundings.memories.load(board.addresses[0])
+        if config.get(NO_RESUME) and memory.begun == "dfu":
+            memory.forget()
+        link = self._link(board)
+        mode = await link.find(self._limits.answer)
+        if mode is None:
+            raise _not_heard(board)
+        chosen: list[Choice] = []
+
+        def choose(opened: Opened) -> Choice:
+            chosen.append(self.choice(board, opened, firmware, config))
+            return chosen[-1]
+
+        may_ask = await self._radio(board).is_bonded(board.addresses[0]) is not None
+        order = rehearse(Job(board.name, choose, mode), memory, self._limits, may_ask=may_ask)
+        try:
+            async with aclosing(carry_out(order, link)) as news:
+                async for item in news:
+                    if isinstance(item, Finished):
+                        return self._would_be(item.value)
+        except RefusedError as error:
+            if not self._may_settle(error.reason, memory):
+                raise
+        payloads = chosen[-1].payloads if chosen else firmware.payloads
+        return f"it would be {self._images(payloads)}, or a part of that: known once the board is paired with"
+
+    def _would_be(self, told: Rehearsed) -> str:
+        images = self._images(told.choice.payloads)
+        if not told.is_asked:
+            return f"it would be {images}, or a part of that: known once the board is asked"
+        if told.part_size == 0:
+            return "it would be nothing, the board runs this very program"
+        if told.part_size is not None:
+            return f"it would be {told.part_size} bytes, the user's part alone of {images}"
+        return f"it would be all of it, {images}" + (f": {told.why}" if told.why else "")
+
+    def _images(self, payloads: Sequence[Payload]) -> str:
+        return ", ".join(described(payload, self.targets) for payload in payloads)
 
     async def left_with(self, board: DiscoveredBoard) -> str:
         """What a board is left with whose update was stopped, as the memory of the transfer tells.
@@ -316,6 +361,10 @@ class BluetoothBoard:
             ) from None
         finally:
             await link.close()
+
+
+def _no_firmware(firmware: Firmware, board: DiscoveredBoard) -> FirmwareError:
+    return FirmwareError(f"{firmware.describe} is no firmware for {board.board_type} boards")
 
 
 def _not_heard(board: DiscoveredBoard) -> OfflineError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from enmctl.boards.surroundings import Surroundings
 from enmctl.models import DiscoveredBoard, Radio, Step
@@ -146,4 +146,17 @@ class BoardDriver(Protocol):
         new_environment: Mapping[str, str] | None,
     ) -> Applied:
         """Hand the board its config and environment; None leaves one alone."""
+        ...
+
+
+@runtime_checkable
+class Rehearsing(Protocol):
+    """What a driver may offer besides: to ask a board what it would be sent, where that differs from board to board."""
+
+    async def rehearse(self, board: DiscoveredBoard, firmware: Firmware, config: Mapping[str, str]) -> str:
+        """What ``update`` would send this very board, as a clause for people; the board stays as it is.
+
+        Where it cannot be asked without being changed, the clause says so. Raises what ``update`` does before it sends
+        anything.
+        """
         ...

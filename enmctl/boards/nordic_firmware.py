@@ -87,7 +87,7 @@ def read_nordic(path: Path, board_type: str, targets: Collection[Target], config
         board_type,
         largest.data,
         largest.sha256,
-        ", ".join(_described(payload, targets) for payload in payloads),
+        ", ".join(described(payload, targets) for payload in payloads),
         payloads=tuple(payloads),
         refusals=refusals,
     )
@@ -122,7 +122,8 @@ def _words(targets: Collection[Target]) -> str:
     return " and ".join(sorted(target.words for target in targets))
 
 
-def _described(payload: Payload, targets: Collection[Target]) -> str:
+def described(payload: Payload, targets: Collection[Target]) -> str:
+    """How large an image is, and for which of these kinds of boards."""
     what = f" of {payload.role.words}" if payload.system else ""
     return f"{payload.size} bytes{what} for {_words([target for target in payload.targets if target in targets])}"
 

@@ -105,7 +105,9 @@ def flash(
     all_boards: Annotated[
         bool, typer.Option("--all", help="All boards that are heard and that the file is for.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Ask the board and say what would be sent; send nothing.")
+    ] = False,
     full: Annotated[bool, typer.Option("--full", help="Send all, also where the changed part would do.")] = False,
     no_resume: Annotated[
         bool, typer.Option("--no-resume", help="Begin anew, also where a transfer could go on.")

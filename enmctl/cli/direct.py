@@ -130,8 +130,8 @@ async def _steps(wanted: Wanted, board: Board | EnmError) -> Steps:
         raise board
     match wanted.kind:
         case JobKind.FLASH if wanted.file is not None and wanted.dry_run:
-            firmware = await board.check(wanted.file)
-            yield Step(Stage.DONE, note=f"nothing was sent; it would be {firmware.describe}")
+            yield Step(Stage.CHECKING)
+            yield Step(Stage.DONE, note=f"nothing was sent; {await board.rehearse(wanted.file)}")
         case JobKind.FLASH if wanted.file is not None:
             async with aclosing(board.flash(wanted.file, hold=wanted.hold)) as steps:
                 async for step in steps:

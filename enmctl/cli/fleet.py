@@ -84,7 +84,9 @@ def plan(
     """Tell what a pass would do now, and why; nothing is touched.
 
     The running gateway is asked; without one, or about another fleet file, it is worked out from the source, the
-    database and the boards that are heard within --timeout (3s). Exits with 0 where nothing is to be done, else 10.
+    database and the boards that are heard within --timeout (3s). A device that is not as it is to be and that nothing
+    is done about now has a row "wait" with the reason: it is offline, or in hand, or failed. Exits with 0 where every
+    device is as it is to be, else 10.
     """
     from enmctl.cli.durations import seconds
     from enmctl.cli.planning import show_plan

@@ -14,6 +14,7 @@ from enmctl.gateway.actions import Tell
 from enmctl.gateway.claiming import claimed
 from enmctl.gateway.decide import Seen, Stored, decide
 from enmctl.gateway.planning import planned
+from enmctl.gateway.remaining import Around
 from enmctl.models import BoardKey, Desired, Device, DiscoveredBoard, Radio, short
 from enmctl.sources.installed import open_source
 from enmctl.store.reading import read_devices
@@ -99,9 +100,9 @@ async def _worked_out(call: Call, seconds: float | None) -> Sequence[Mapping[str
         desired = await source.fetch() or Desired()
     devices = await asyncio.to_thread(read_devices, settings.database, deleted=None)
     seen = _all_there(devices) if seconds == 0 else await _heard(call, desired, devices, seconds or LISTEN)
-    actions = decide(desired, seen, Stored(devices), time.time())
-    work = [action for action in actions if not isinstance(action, Tell)]
-    return [one.fields() for one in planned(work, devices, desired)]
+    now = time.time()
+    work = [action for action in decide(desired, seen, Stored(devices), now) if not isinstance(action, Tell)]
+    return [one.fields() for one in planned(work, devices, desired, Around(seen, now))]
 
 
 async def _heard(call: Call, desired: Desired, devices: Sequence[Device], seconds: float) -> Mapping[BoardKey, Seen]:

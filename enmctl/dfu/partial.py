@@ -29,6 +29,7 @@ from enmctl.dfu.link import (
     Write,
 )
 from enmctl.dfu.setbacks import StartOverError
+from enmctl.errors import TransferError
 from enmctl.firmware.microbit_regions import BLOCK, HASH, UserPart
 from enmctl.models import Stage, Step
 
@@ -105,6 +106,32 @@ class Partial:
         self._limits = limits
         self.unfit = ""
         self.regions_lost = False
+        self._user: RegionInfo | None = None
+        self._mode = Mode.PAIRING
+
+    @property
+    def size(self) -> int:
+        """Bytes that the board is sent; known once it was looked at."""
+        return 0 if self._user is None else BLOCK * len(self._starts(self._user))
+
+    def why_all(self, name: str) -> str:
+        """Why a board of this name is sent the whole program, once ``unfit`` says that the part does not do.
+
+        One that has a piece of this very program, and still the regions for it, is not: that would hide a fault.
+
+        Raises:
+            TransferError: it is such a board.
+        """
+        memory = self._memory
+        if memory.begun != "partial":
+            return self.unfit
+        if memory.sha256 == self._sha256 and not self.regions_lost:
+            raise TransferError(
+                f"{name} has a piece of this program, and does not take the rest: {self.unfit}",
+                remedy="flash it again with --full, or copy the file over USB",
+                reason="partial-stuck",
+            )
+        return f"{self.unfit}, after a partial flash that broke"
 
     def run(self, opened: Opened) -> Transfer[Verdict | None]:
         """Bring the user's part onto the board, if it fits.
@@ -114,6 +141,27 @@ class Partial:
 
         Raises:
             StartOverError: it has to be begun again.
+            LinkError: as the link's operations do.
+        """
+        verdict = yield from self.look(opened)
+        if verdict is not None or self._user is None:
+            return verdict
+        if self._mode is Mode.APPLICATION:
+            yield Write(PARTIAL, bytes([Op.RESET, Mode.PAIRING]))
+            yield Lost(self._limits.gone)
+            return None
+        yield from self._send(self._user)
+        yield Tell(Step(Stage.ACTIVATING))
+        yield Write(PARTIAL, bytes([Op.END]))
+        gone: bool = yield Lost(self._limits.gone)
+        if not gone:
+            raise StartOverError("it did not restart")
+        return Verdict.DONE
+
+    def look(self, opened: Opened) -> Transfer[Verdict | None]:
+        """Ask the board whether the user's part does, which changes nothing on it; None where the part is to be sent.
+
+        Raises:
             LinkError: as the link's operations do.
         """
         if PARTIAL not in opened.characteristics:
@@ -128,19 +176,10 @@ class Partial:
         if status[1] != VERSION:
             self.unfit = f"the board speaks version {status[1]} of partial flashing"
             return Verdict.UNFIT
-        if status[2] == Mode.APPLICATION:
-            if self._part.own_hash == user.hash and self._memory.begun != "partial":
-                return Verdict.CURRENT
-            yield Write(PARTIAL, bytes([Op.RESET, Mode.PAIRING]))
-            yield Lost(self._limits.gone)
-            return None
-        yield from self._send(user)
-        yield Tell(Step(Stage.ACTIVATING))
-        yield Write(PARTIAL, bytes([Op.END]))
-        gone: bool = yield Lost(self._limits.gone)
-        if not gone:
-            raise StartOverError("it did not restart")
-        return Verdict.DONE
+        self._user = user
+        self._mode = Mode.APPLICATION if status[2] == Mode.APPLICATION else Mode.PAIRING
+        is_current = self._mode is Mode.APPLICATION and self._part.own_hash == user.hash
+        return Verdict.CURRENT if is_current and self._memory.begun != "partial" else None
 
     def verify(self, opened: Opened) -> Transfer[bool]:
         """Whether the board that is connected runs what it was sent; one that waits to be sent the rest does not.
@@ -172,9 +211,7 @@ class Partial:
         return ""
 
     def _send(self, user: RegionInfo) -> Transfer[None]:
-        part = self._part
-        end = min(len(part.data), -(-(user.end - part.address) // BLOCK) * BLOCK)
-        starts = [at for at in range(0, end, BLOCK) if self._counts(at)]
+        starts = self._starts(user)
         self._memory.sha256, self._memory.begun, self._memory.unended = self._sha256, "partial", True
         yield Keep()
         number = yield from self._synchronised()
@@ -184,6 +221,12 @@ class Partial:
             yield Tell(Step(Stage.TRANSFERRING, done * BLOCK, total, note=note))
             number = yield from self._send_block(at, number)
         yield Tell(Step(Stage.TRANSFERRING, total, total))
+
+    def _starts(self, user: RegionInfo) -> list[int]:
+        """Where in the part the blocks begin that are sent."""
+        part = self._part
+        end = min(len(part.data), -(-(user.end - part.address) // BLOCK) * BLOCK)
+        return [at for at in range(0, end, BLOCK) if self._counts(at)]
 
     def _counts(self, at: int) -> bool:
         """Whether a block must be sent: one at the start of a page erases it, others only where they hold something."""

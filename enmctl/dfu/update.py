@@ -97,6 +97,18 @@ def update(job: Job, memory: Memory, limits: Limits, clock: Callable[[], float])
     return (yield from _Update(job, memory, limits, clock).run())
 
 
+def wrong_protocol(name: str, payload: Payload, opened: Opened) -> RefusedError | None:
+    """The error for a bootloader that speaks another protocol than the firmware is for; None where it does not."""
+    other = next((kind for kind, needed in NEEDED.items() if opened.characteristics >= needed), None)
+    if other is None or opened.characteristics >= NEEDED[payload.protocol]:
+        return None
+    return RefusedError(
+        f"the bootloader of {name} speaks {other}, and the firmware is for {payload.protocol}",
+        remedy="make the package for this board",
+        reason="wrong-protocol",
+    )
+
+
 class _Update:
     def __init__(self, job: Job, memory: Memory, limits: Limits, clock: Callable[[], float]) -> None:
         self._job = job
@@ -162,7 +174,7 @@ class _Update:
                 verdict = yield from partial.run(opened)
                 if verdict is Verdict.UNFIT:
                     if not ends:
-                        yield Tell(Step(Stage.CHECKING, note=f"sends all: {self._why_all(partial, sha256)}"))
+                        yield Tell(Step(Stage.CHECKING, note=f"sends all: {partial.why_all(self._job.name)}"))
                     return None
                 yield from self._close()
                 if verdict is Verdict.CURRENT:
@@ -197,22 +209,6 @@ class _Update:
         yield from self._forget(unended=False)
         return proof
 
-    def _why_all(self, partial: Partial, sha256: str) -> str:
-        """Why a board is sent the whole program.
-
-        One that has a piece of this very program, and still the regions for it, is not: that would hide a fault.
-        """
-        memory = self._memory
-        if memory.begun != "partial":
-            return partial.unfit
-        if memory.sha256 == sha256 and not partial.regions_lost:
-            raise TransferError(
-                f"{self._job.name} has a piece of this program, and does not take the rest: {partial.unfit}",
-                remedy="flash it again with --full, or copy the file over USB",
-                reason="partial-stuck",
-            )
-        return f"{partial.unfit}, after a partial flash that broke"
-
     def _what_partial_left(self) -> str:
         if self._memory.begun == "partial":
             return "a partial flash was begun: flash the same file again to end it"
@@ -245,14 +241,7 @@ class _Update:
         opened = yield from self._open(BoardMode.BOOTLOADER)
         if not opened.characteristics >= NEEDED[payload.protocol]:
             yield from self._close()
-            other = next((kind for kind, needed in NEEDED.items() if opened.characteristics >= needed), None)
-            if other is not None:
-                raise RefusedError(
-                    f"the bootloader of {self._job.name} speaks {other}, and the firmware is for {payload.protocol}",
-                    remedy="make the package for this board",
-                    reason="wrong-protocol",
-                )
-            raise AbsentError("what is connected offers no update")
+            raise wrong_protocol(self._job.name, payload, opened) or AbsentError("what is connected offers no update")
         return opened
 
     def _entered(self, opened: Opened) -> Transfer[bool]:

@@ -257,6 +257,17 @@ def _runs_another_commit(device: Device, board: DiscoveredBoard) -> bool:
     return runs is not None and believed not in (None, runs, device.held_target)
 
 
+def is_behind(device: Device, board: DiscoveredBoard | None) -> bool:
+    """Whether something is to be done with a device, now or later; ``board`` is what is heard of it, if anything is."""
+    if device.restart_wanted or not is_on_target(device) or needs_configuring(device):
+        return True
+    if board is None:
+        return False
+    if board.mode is BoardMode.BOOTLOADER:
+        return device.wanted_commit is not None or device.commit is not None
+    return _runs_another_commit(device, board)
+
+
 def needs_configuring(device: Device) -> bool:
     """Whether the config or environment that should be has not been applied yet."""
     return (device.target_config is not None and device.target_config != device.config) or (

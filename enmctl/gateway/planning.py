@@ -1,4 +1,4 @@
-"""What a pass would do, and why, as plain data for people and scripts: made from what ``decide`` returned."""
+"""What a pass would do or has to leave for later, and why, as plain data: made from what ``decide`` returned."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from enmctl.gateway.actions import (
     Tell,
     Update,
 )
-from enmctl.models import Desired, Device, PinnedBy, short
+from enmctl.gateway.remaining import Around, becoming_devices, waiting
+from enmctl.models import Desired, Device, DiscoveredBoard, PinnedBy, short
 
 QUIET_COLUMNS = frozenset({"first_listed", "unlisted"})
 """What is taken up of a device without anybody needing to know."""
@@ -56,8 +57,11 @@ class Planned:
         }
 
 
-def planned(actions: Iterable[Action], devices: Sequence[Device], desired: Desired) -> list[Planned]:
-    """What each action comes to; what is only taken up of a device is left out where something is done about it."""
+def planned(actions: Iterable[Action], devices: Sequence[Device], desired: Desired, around: Around) -> list[Planned]:
+    """What each action comes to, and what each device waits for that is not as it is to be and has no action.
+
+    What is only taken up of a device is left out where it has another row.
+    """
     actions = list(actions)
     known = {device.uuid: device for device in devices}
     changed: dict[str, Mapping[str, Any]] = {
@@ -66,12 +70,21 @@ def planned(actions: Iterable[Action], devices: Sequence[Device], desired: Desir
     pins = {action.uuid: action for action in actions if isinstance(action, Pin)}
     worked_on = {action.uuid for action in actions if isinstance(action, (Update, Configure, Restart))}
     worked_on |= {action.work.uuid for action in actions if isinstance(action, Hold)}
+    handled = worked_on | pins.keys() | {action.uuid for action in actions if isinstance(action, Inquire)}
+    remaining = list(waiting(devices, changed, handled, around))
+    worked_on |= {device.uuid for device, _ in remaining}
     explainer = _Explainer(known, changed, pins, desired)
-    return [
+    rows = [
         one
         for action in actions
         if not (isinstance(action, Record) and action.uuid in worked_on)
         and (one := explainer.explain(action)) is not None
+    ]
+    rows += [explainer.wait(device, why) for device, why in remaining]
+    return rows + [
+        explainer.wait_for_provisioning(board, key.application_id, why)
+        for key, board, why in becoming_devices(devices, around)
+        if key.application_id in desired.applications
     ]
 
 
@@ -103,6 +116,15 @@ class _Explainer:
                 return self._of("restart", uuid, "somebody wants it restarted")
             case _:
                 return self._noted(action)
+
+    def wait(self, device: Device, why: str) -> Planned:
+        """A device that waits."""
+        return self._of("wait", device.uuid, why, device.wanted_commit)
+
+    def wait_for_provisioning(self, board: DiscoveredBoard, application_id: int, why: str) -> Planned:
+        """A board that is no device yet, and waits."""
+        application = self._application(application_id)
+        return Planned("wait", why, name=board.name, board=board.local_id, application=application)
 
     def _noted(self, action: Meet | Record | Inquire | Provision | Tell | Complain) -> Planned | None:
         match action:

@@ -13,11 +13,13 @@ from typing import Any
 from enmctl import __version__
 from enmctl.errors import BusyError, EnmError, StoreError, UnknownError
 from enmctl.gateway.control import DeviceView, Hook, Job
+from enmctl.gateway.crew import Live
 from enmctl.gateway.decide import is_remedied
 from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.jobs import find_target, work_of
 from enmctl.gateway.naming import find_device
 from enmctl.gateway.planning import Planned, planned
+from enmctl.gateway.remaining import Around
 from enmctl.gateway.rolling_back import asked_for
 from enmctl.models import Device, DeviceStatus, GatewayStatus, Stage, Step
 from enmctl.store import Store
@@ -231,10 +233,18 @@ class Steward:
             yield step
 
     async def plan(self) -> list[Planned]:
-        """What a pass would do now, and why; touches nothing."""
+        """What a pass would do now or has to leave for later, and why; touches nothing."""
+        crew = self._crew
         actions = await self._gateway.plan()
-        devices = await self._crew.store.call(Store.devices, deleted=None)
-        return planned(actions, devices, self._crew.desired)
+        devices = await crew.store.call(Store.devices, deleted=None)
+        around = Around(
+            crew.discovery.boards,
+            crew.now(),
+            in_hand={key: _how_far(crew.live.get(key)) for key in crew.workers.busy},
+            settled=crew.discovery.is_settled,
+            paused=self._target is GatewayStatus.PAUSED,
+        )
+        return planned(actions, devices, crew.desired, around)
 
     async def roll_back(self, word: str, *, application: bool, clear: bool) -> list[str]:
         """Have a device, or all of an application, go back to the last good firmware, or come forward again."""
@@ -288,6 +298,13 @@ class Steward:
             },
             "devices": {str(status): count for status, count in sorted(statuses.items())},
         }
+
+
+def _how_far(live: Live | None) -> str:
+    """How far the work on a board is, in words; "" where it has only begun."""
+    if live is None:
+        return ""
+    return str(live.status) if live.progress is None else f"{live.status} {live.progress} %"
 
 
 def _put(news: asyncio.Queue[Step | EnmError], item: Step | EnmError) -> None:

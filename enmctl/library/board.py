@@ -9,8 +9,9 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-from enmctl.boards.contract import Firmware
+from enmctl.boards.contract import Firmware, Rehearsing
 from enmctl.boards.manner import manner
+from enmctl.errors import BusyError
 from enmctl.gateway import by_hand
 from enmctl.gateway.jobs import Target
 from enmctl.library.ending import ENDING
@@ -92,6 +93,31 @@ class Board:
         """
         target = self._wanting(full=full, resume=resume, allow_system=allow_system)
         return await asyncio.to_thread(target.driver.read_firmware, Path(file), target.config)
+
+    async def rehearse(
+        self, file: str | PathLike[str], *, full: bool = False, resume: bool = True, allow_system: bool = False
+    ) -> str:
+        """What ``flash`` would send this very board, in words: a Bluetooth board is asked, and stays as it is.
+
+        Beside a gateway that has the radios it is not asked, and that is said.
+
+        Raises:
+            FirmwareError: the file cannot be sent to this board.
+            RefusedError: the board says no.
+            TransferError: it has a piece of this program, and does not take the rest.
+            OfflineError: the board does not answer.
+        """
+        target = self._wanting(full=full, resume=resume, allow_system=allow_system)
+        firmware = await asyncio.to_thread(target.driver.read_firmware, Path(file), target.config)
+        driver = target.driver
+        if not isinstance(driver, Rehearsing):
+            return f"it would be {firmware.describe}"
+        try:
+            async with self._bench.place(target):
+                await self._bench.remember(target, transfer=bool(self._bench.bench.begun))
+                return await driver.rehearse(target.board, firmware, target.config)
+        except BusyError:
+            return f"it would be {firmware.describe}; the board was not asked, for a gateway has the radios"
 
     async def flash(
         self,

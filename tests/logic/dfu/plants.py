@@ -62,7 +62,7 @@ def dfu_after_partial() -> Iterator[None]:
             return Verdict.UNFIT
         return (yield from run(self, opened))
 
-    with patch.object(Partial, "run", once), patch.object(_Update, "_why_all", lambda _self, unfit, _sha256: unfit):
+    with patch.object(Partial, "run", once), patch.object(Partial, "why_all", lambda self, _name: self.unfit):
         yield
 
 

@@ -11,6 +11,7 @@ from enmctl.gateway.actions import Action, Configure, Hold, Pin, Restart, Tell, 
 from enmctl.gateway.claiming import claimed
 from enmctl.gateway.decide import Seen, Stored, decide
 from enmctl.gateway.planning import planned
+from enmctl.gateway.remaining import Around
 from enmctl.models import Application, BoardKey, Desired, Device, DiscoveredBoard, ListedDevice, PinnedBy, Radio
 from enmctl.policy import Membership, Policy, Window
 
@@ -214,7 +215,7 @@ def test_the_plan_says_why() -> None:
         Hold(Update("u2", key(2), NEW), "it must"),
         Pin("u2", OLD, NEW, "it failed"),
     ]
-    first, second, third = planned(actions, devices, desired)
+    first, second, third = planned(actions, devices, desired, Around({}, NOW))
     assert (first.kind, first.name, first.application) == ("update", "lamp-1", "lamps")
     assert first.why == f"it runs {OLD}, and its target is {NEW}"
     assert (second.kind, second.why, second.commit, second.is_work) == ("wait", "it must", NEW, True)

@@ -168,6 +168,13 @@ class Room:
         board = board or await self.heard(living)
         return [step async for step in driver.update(board, firmware, config)]
 
+    async def rehearse(
+        self, living: LivingBoard, file: Path, *, config: Mapping[str, str] = MappingProxyType({})
+    ) -> str:
+        """What a board would be sent of a file."""
+        driver = self.driver_of(living)
+        return await driver.rehearse(await self.heard(living), driver.read_firmware(file, config), config)
+
 
 @asynccontextmanager
 async def room(settings: Settings = SETTINGS, *, timing: Timing = QUICK_AIR) -> AsyncGenerator[Room]:

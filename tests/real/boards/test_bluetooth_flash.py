@@ -23,6 +23,7 @@ from enmctl.simulator.nordic.legacy_rules import LegacyOptions
 from enmctl.simulator.nordic.packages import microbit_hex
 from enmctl.simulator.nordic.program import Boot
 from tests.real.boards.air import (
+    RUNTIME,
     SETTINGS,
     Room,
     dk_image,
@@ -95,6 +96,59 @@ async def test_of_a_second_program_only_the_users_part_is_sent_and_of_the_same_o
     for third in (await on_both(any_air, program_file(tmp_path, seed=2))).values():
         assert (sent(third), proof(third)) == (0, Proof.VERSION_READ_BACK)
         assert "nothing to send" in notes(third)
+
+
+async def test_a_rehearsal_says_what_the_flash_then_does_and_leaves_the_board_as_it_is(
+    air: Room, tmp_path: Path
+) -> None:
+    await air.open_radio()
+    for serial, breed in enumerate(BOTH):
+        living = await air.add(breed, 10 * serial + 1, image=image(breed, seed=0, runtime_seed=1))
+        expected = f"it would be all of it, {len(image(breed))} bytes for "
+        told = await air.rehearse(living, program_file(tmp_path))
+        assert told.startswith(expected)
+        assert "another version of the runtime" in told
+        assert living.board.holds(image(breed, seed=0, runtime_seed=1))
+        await air.flash(living, program_file(tmp_path))
+        boots = living.describe()["boots"]
+        assert "nothing, the board runs this very program" in await air.rehearse(living, program_file(tmp_path))
+        told = await air.rehearse(living, program_file(tmp_path, seed=2))
+        whole = await air.rehearse(living, program_file(tmp_path, seed=2), config={FULL: "1"})
+        assert whole.startswith(expected)
+        assert living.describe()["boots"] == boots
+        assert living.board.holds(image(breed))
+        steps = await air.flash(living, program_file(tmp_path, seed=2))
+        assert told.startswith(f"it would be {sent(steps)} bytes, the user's part alone of ")
+
+
+async def test_where_the_system_may_pair_by_itself_a_rehearsal_asks_nothing(air: Room, tmp_path: Path) -> None:
+    await air.open_radio(**SYSTEMS["hiding"])
+    living = await air.add("microbit-v1")
+    told = await air.rehearse(living, program_file(tmp_path))
+    assert told.startswith(f"it would be {len(image('microbit-v1'))} bytes for micro:bit V1, or a part of that: ")
+    assert told.endswith("known once the board is asked")
+
+
+async def test_what_needs_a_bond_to_be_known_is_said_to_be_so_and_no_bond_is_made(air: Room, tmp_path: Path) -> None:
+    await air.open_radio()
+    runtime = replace(RUNTIME, open=False)
+    living = await air.add("microbit-v2", image=image("microbit-v2", seed=0, runtime=runtime))
+    living.reset(Boot.PAIRING)
+    file = program_file(tmp_path, runtime=runtime)
+    air.driver_of(living).surroundings.may_pair = True
+    assert (await air.rehearse(living, file)).endswith("or a part of that: known once the board is paired with")
+    assert not await air.radio.is_bonded(living.local_id)
+    air.driver_of(living).surroundings.may_pair = False
+    with pytest.raises(RefusedError, match="wants to be paired with"):
+        await air.rehearse(living, file)
+
+
+async def test_a_bootloader_of_the_other_kind_refuses_the_rehearsal_too(air: Room, tmp_path: Path) -> None:
+    await air.open_radio()
+    living = await air.add("nrf51822dk", image=dk_image(seed=0))
+    assert (await air.rehearse(living, package_file(tmp_path))).startswith("it would be all of it, ")
+    with pytest.raises(FirmwareError):
+        await air.rehearse(living, program_file(tmp_path))
 
 
 async def test_all_of_it_is_sent_where_that_is_wanted(air: Room, tmp_path: Path) -> None:

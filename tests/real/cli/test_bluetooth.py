@@ -21,7 +21,9 @@ from enmctl.errors import ExitCode
 from enmctl.gateway import lookout
 from enmctl.models import Device
 from enmctl.simulator.bluetooth.living import LivingBoard
+from enmctl.simulator.nordic.chips import MICROBIT_V1, MICROBIT_V2
 from enmctl.simulator.nordic.microbit_application import Habits
+from enmctl.simulator.nordic.packages import microbit_hex
 from enmctl.simulator.nordic.program import Boot
 from enmctl.simulator.nordic.traits import RuntimeTraits
 from enmctl.store import Store
@@ -213,14 +215,38 @@ def test_of_two_boards_one_must_be_named_or_all(enmctl: Run, add: Add, tmp_path:
     assert "zuziv, zuzag" in result.stderr
     assert "--all" in result.stderr
     rehearsed = enmctl("flash", file, "--all", "--dry-run", "--timeout", "1s")
-    size = len(image("microbit-v1"))
-    assert rehearsed.stderr.count(f"nothing was sent; it would be {size} bytes for micro:bit V1") == 2
+    for name, kind in zip(NAMES.values(), ("V1", "V2"), strict=False):
+        assert f"{name}: done (nothing was sent; it would be " in rehearsed.stderr
+        assert f"bytes for micro:bit {kind}" in rehearsed.stderr
     assert not any(living.board.holds(image(breed)) for breed, living in boards.items())
     result = enmctl("flash", file, "--all", "--timeout", "1s")
     assert result.exit_code == 0, result.stderr
     for name in NAMES.values():
         assert f"{name}: done" in result.stderr
     assert all(living.board.holds(image(breed)) for breed, living in boards.items())
+
+
+def test_a_rehearsal_refuses_what_the_flash_would_and_names_what_goes_to_this_very_board(
+    enmctl: Run, add: Add, tmp_path: Path
+) -> None:
+    living = add("microbit-v1")
+    file, other = tmp_path / "v2.hex", tmp_path / "v1.hex"
+    file.write_bytes(microbit_hex(MICROBIT_V2, image("microbit-v2")))
+    other.write_bytes(microbit_hex(MICROBIT_V1, image("microbit-v1")))
+    for words in (["--dry-run"], []):
+        result = enmctl("flash", file, "zuziv", *words)
+        assert result.exit_code == ExitCode.FILE, result.stderr
+        assert "there is nothing for a micro:bit V1 in it" in result.stderr
+    boots = living.describe()["boots"]
+    result = enmctl("flash", program_file(tmp_path), "zuziv", "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    part = "the user's part alone of " if "part alone" in result.stderr else "all of it, "
+    assert f"{part}{len(image('microbit-v1'))} bytes for micro:bit V1" in result.stderr
+    assert "V2" not in result.stderr
+    whole = enmctl("flash", other, "zuziv", "--dry-run", "--full")
+    assert f"it would be all of it, {len(image('microbit-v1'))} bytes for micro:bit V1" in whole.stderr
+    assert living.describe()["boots"] == boots
+    assert living.board.holds(image("microbit-v1", seed=0)), "nothing was written"
 
 
 def test_the_only_board_that_the_file_is_for_needs_no_name(enmctl: Run, add: Add, tmp_path: Path) -> None:

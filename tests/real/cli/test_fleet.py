@@ -198,6 +198,16 @@ def test_nothing_to_do_is_exit_code_0_and_something_10(enmctl: Run, file: Path, 
     assert read_devices(file.parent.parent / "database" / "enm.db") == [lamp], "nothing was touched"
 
 
+def test_a_device_that_is_behind_and_not_heard_is_still_to_do(enmctl: Run, file: Path, lamp: Device) -> None:
+    file.write_text(TEXT.replace("1.0", "1.1"), "utf-8")
+    result = enmctl("plan", "--fleet", file, "--timeout", "0.1s", "--json", env=QUICK)
+    assert result.exit_code == ExitCode.REMAINS
+    said = json.loads(result.stdout)
+    [action] = said["actions"]
+    assert (said["todo"], action["action"], action["name"]) == (1, "wait", lamp.name)
+    assert (action["why"], action["commit"][:4]) == ("it is offline: not heard", "1.1-")
+
+
 @pytest.mark.parametrize("words", [["plan"], ["run"], ["run", "--once"]])
 def test_a_broken_file_ends_a_command_with_its_place_and_exit_code_4(enmctl: Run, file: Path, words: list[str]) -> None:
     file.write_text("[applications\n", "utf-8")

@@ -162,15 +162,42 @@ async def test_what_cannot_go_back_says_so(world: Either) -> None:
         assert (unknown.status_code, unknown.json()["reason"]) == (404, "unknown")
 
 
-async def test_the_plan_tells_what_a_pass_would_do_and_is_empty_at_rest(world: Either) -> None:
+async def nothing_but(running: Running, *whys: str) -> None:
+    """Wait until a plan has these reasons alone for what is to be done."""
+    async with asyncio.timeout(WITHIN):
+        while [one.why for one in await running.steward.plan() if one.is_work] != list(whys):  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.01)
+
+
+async def test_a_plan_tells_what_is_to_be_done_in_a_pause_too_and_is_empty_at_rest(world: Either) -> None:
     fw = world.push()
     async with world.gateway() as running:
         await world.all_run(fw, running)
+        await nothing_but(running)
         assert (await asked(running, "GET", "/v1/enm/plan")).json()["todo"] == 0
         await running.steward.set_target_status(GatewayStatus.PAUSED)
         await eventually(lambda: running.steward.current_status is GatewayStatus.PAUSED)
-        world.push()
+        last = world.push()
         await running.gateway.relist()
-        devices = await stored(running, lambda devices: all(each.commit != each.target_commit for each in devices))
-        assert devices
-        assert (await asked(running, "GET", "/v1/enm/plan")).json()["todo"] == 0, "no board is heard in a pause"
+        await nothing_but(running, "the gateway is paused", "the gateway is paused")
+        gone, _ = world.boards
+        await gone.power(on=False)
+        await running.steward.set_target_status(GatewayStatus.RUNNING)
+        await nothing_but(running, "it is offline: not heard")
+        await gone.power(on=True)
+        await world.all_run(last, running)
+        await nothing_but(running)
+
+
+async def test_a_plan_is_not_empty_while_boards_are_in_hand(world: Either) -> None:
+    first = world.push()
+    async with world.gateway() as running:
+        await world.all_run(first, running)
+        for board in world.boards:
+            board.flash_speed = 20_000.0
+        world.push()
+        await until_views(running, lambda views: {view.status for view in views} == {DeviceStatus.INSTALLING})
+        said = (await asked(running, "GET", "/v1/enm/plan")).json()
+        waits = [row for row in said["actions"] if row["action"] == "wait"]
+        assert said["todo"] == len(waits) == len(world.boards)
+        assert all(row["why"].startswith("it is in hand: Installing") and row["todo"] for row in waits)
