@@ -8,6 +8,7 @@ the same paths, unverified: a folder without the mark counts for nothing.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterator
@@ -32,6 +33,9 @@ PARTIAL: Final = ".partial-"
 PRIVATE: Final = "~"
 OUTGOING: Final = ".removing-"
 
+WRONG_MOST: Final = 256
+"""So many assets that were found wrong are remembered."""
+
 
 @dataclass(slots=True)
 class _Flight:
@@ -42,16 +46,29 @@ class _Flight:
     ending: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    """What was found wrong with an asset, for whoever wants it so, until a time of the loop."""
+
+    error: FirmwareError
+    wanted: object
+    until: float
+
+
 class AssetCache:
     """Fetches each asset once, however many ask for it.
 
     Args:
         root: the folder of the cache; made when the first asset comes.
+        wrong_for: seconds for which an asset that was found wrong is not fetched again; where the error is permanent,
+            until ``prune`` hears that nobody wants it any more.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, wrong_for: float = 0.0) -> None:
         self._root = root
+        self._wrong_for = wrong_for
         self._flights: dict[tuple[int, str], _Flight] = {}
+        self._wrong: dict[tuple[int, str], _Wrong] = {}
 
     def get(self, application: int, commit: str) -> Path | None:
         """The folder of an asset that is here, or None.
@@ -62,21 +79,31 @@ class AssetCache:
         folder = self._folder(application, commit)
         return folder if (folder / MARK).is_file() else None
 
-    async def ensure(self, application: int, commit: str, fetch: Fetch, verify: Verify) -> Path:
+    async def ensure(
+        self, application: int, commit: str, fetch: Fetch, verify: Verify, *, wanted: object = None
+    ) -> Path:
         """The folder of an asset, fetched and verified first where it is not here yet.
 
         While one fetch runs, further callers wait for it and share its end; it is cancelled with the last of them.
         After a failed or cancelled fetch the rest stays for the next try, unless it was found to be wrong or the disk
-        is full.
+        is full. What was found wrong is not fetched again for a while.
+
+        Args:
+            application: whose asset it is.
+            commit: the asset's commit.
+            fetch: brings the asset where it is not here.
+            verify: looks at what came.
+            wanted: what ``verify`` goes by besides; what is wrong for one may be right for another.
 
         Raises:
-            FirmwareError: what came is not right, or the commit is no name for a folder.
+            FirmwareError: what came is not right, now or lately, or the commit is no name for a folder.
             StoreError: the disk is full (reason "disk-full") or cannot be written ("disk").
             EnmError: whatever ``fetch`` raises.
         """
         if (folder := self.get(application, commit)) is not None:
             return folder
-        flight = await self._flight(application, commit, fetch, verify)
+        self._refuse_wrong((application, commit), wanted)
+        flight = await self._flight(application, commit, fetch, verify, wanted)
         flight.waiting += 1
         try:
             return await asyncio.shield(flight.task)
@@ -89,19 +116,37 @@ class AssetCache:
                 if not flight.task.cancelled():
                     flight.task.exception()  # nobody is left to hear it
 
-    async def _flight(self, application: int, commit: str, fetch: Fetch, verify: Verify) -> _Flight:
+    def _refuse_wrong(self, key: tuple[int, str], wanted: object) -> None:
+        known = self._wrong.get(key)
+        if known is None or known.wanted != wanted:
+            return
+        if asyncio.get_running_loop().time() < known.until:
+            raise known.error.with_traceback(None)
+        del self._wrong[key]
+
+    def _note_wrong(self, key: tuple[int, str], wanted: object, error: FirmwareError) -> None:
+        until = math.inf if error.permanent else asyncio.get_running_loop().time() + self._wrong_for
+        self._wrong.pop(key, None)
+        self._wrong[key] = _Wrong(error, wanted, until)
+        if len(self._wrong) > WRONG_MOST:
+            del self._wrong[next(iter(self._wrong))]
+
+    async def _flight(self, application: int, commit: str, fetch: Fetch, verify: Verify, wanted: object) -> _Flight:
         key = (application, commit)
         while (flight := self._flights.get(key)) is not None:
             if not flight.ending:
                 return flight
             await asyncio.wait({flight.task})
-        task = asyncio.get_running_loop().create_task(self._fly(key, fetch, verify))
+        task = asyncio.get_running_loop().create_task(self._fly(key, fetch, verify, wanted))
         flight = self._flights[key] = _Flight(task)
         return flight
 
-    async def _fly(self, key: tuple[int, str], fetch: Fetch, verify: Verify) -> Path:
+    async def _fly(self, key: tuple[int, str], fetch: Fetch, verify: Verify, wanted: object) -> Path:
         try:
             return await self._bring(*key, fetch, verify)
+        except FirmwareError as error:
+            self._note_wrong(key, wanted, error)
+            raise
         finally:
             del self._flights[key]
 
@@ -113,9 +158,13 @@ class AssetCache:
     def prune(self, keep: Collection[tuple[int, str]]) -> list[Path]:
         """Remove the orphans; return the folders that went. Reads and writes the disk: call it in a thread.
 
+        What was wrong with an asset that ``keep`` does not name is forgotten.
+
         Raises:
             StoreError: the cache cannot be written.
         """
+        for key in self._wrong.keys() - set(keep):
+            self._wrong.pop(key, None)
         gone = []
         with disk_errors("tidying the firmware cache"):
             for folder in self.orphans(keep):

@@ -69,7 +69,7 @@ async def assembled(
             store=store,
             source=source,
             drivers=drivers,
-            cache=AssetCache(settings.assets_directory),
+            cache=AssetCache(settings.assets_directory, wrong_for=settings.retry_delay_most),
             discovery=discovery,
             hotspot=HotspotKeeper(settings, discovery, changed=signals.wake, enabled=not reach.loopback_only),
             teller=teller,

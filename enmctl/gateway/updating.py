@@ -107,7 +107,8 @@ async def fetch_firmware(crew: Crew, device: Device, commit: str, showing: Showi
     def verify(folder: Path) -> None:
         driver.read_firmware(folder, config)
 
-    folder = await crew.cache.ensure(application.id, commit, fetch, verify)
+    wanted = (device.board_type, dict(config))
+    folder = await crew.cache.ensure(application.id, commit, fetch, verify, wanted=wanted)
     await showing.show(Step(Stage.CHECKING))
     firmware = await loop.run_in_executor(None, driver.read_firmware, folder, config)
     return replace(firmware, commit=commit)

@@ -153,9 +153,14 @@ class AttemptJournal(Tables):
 
 
 def _interrupt(database: Database, attempts: Sequence[Attempt], at: float) -> None:
-    """End attempts that run, and note what is in doubt by that."""
+    """End attempts that run, and note what is in doubt by that.
+
+    It writes also where there are none, so that a start fails which may not write to its database.
+    """
+    ids = [attempt.id for attempt in attempts]
+    sql = f"UPDATE attempts SET outcome = ?, ended_at = ? WHERE id IN ({rows.places(ids)})"  # noqa: S608 - question marks
+    database.execute(sql, [rows.cell(Outcome.INTERRUPTED), at, *ids])
     for attempt in attempts:
-        database.execute(*_update(attempt.id, {"outcome": Outcome.INTERRUPTED, "ended_at": at}))
         if attempt.kind in _SENDING and not _HALF_WAY.isdisjoint(attempt.stages):
             _doubt(database, attempt.commit, attempt.uuid)
 

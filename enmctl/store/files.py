@@ -98,7 +98,7 @@ def _free(wanted: Path) -> Path:
 
 
 def create_private(path: Path) -> None:
-    """Make an empty file where nothing is that only its owner reads; SQLite gives its rights to what it keeps beside."""
+    """Make an empty file where nothing is that its owner alone reads; SQLite gives those rights to what it adds."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _PRIVATE))
 

@@ -64,7 +64,7 @@ def listed(columns: Iterable[str]) -> str:
     return ", ".join(quoted(column) for column in columns)
 
 
-def places(columns: Sequence[str]) -> str:
+def places(columns: Sequence[object]) -> str:
     """As many question marks as there are columns."""
     return ", ".join("?" * len(columns))
 

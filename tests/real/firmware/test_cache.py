@@ -73,6 +73,65 @@ async def test_an_asset_is_fetched_once_and_found_again(cache: AssetCache, tmp_p
     assert names(cache) == [COMMIT]
 
 
+def wrong(*, permanent: bool) -> FirmwareError:
+    return FirmwareError("it is bad", permanent=permanent)
+
+
+async def refused(cache: AssetCache, fetch: Fetch, wanted: object = None) -> None:
+    with pytest.raises(FirmwareError, match="it is bad"):
+        await cache.ensure(APPLICATION, COMMIT, fetch, accept, wanted=wanted)
+
+
+@pytest.mark.parametrize("error", [None, wrong(permanent=True)])
+async def test_what_was_found_wrong_for_good_is_not_fetched_again_until_nobody_wants_it(
+    cache: AssetCache, error: FirmwareError | None
+) -> None:
+    fetch = Fetch(b"bad", error=error)
+    for _ in range(3):
+        await refused(cache, fetch)
+    assert fetch.calls == 1
+    await asyncio.to_thread(cache.prune, {(APPLICATION, COMMIT)})
+    await refused(cache, fetch)
+    assert fetch.calls == 1
+    await asyncio.to_thread(cache.prune, {(APPLICATION, OTHER)})
+    good = Fetch()
+    await cache.ensure(APPLICATION, COMMIT, good, accept)
+    assert good.calls == 1
+
+
+async def test_what_was_found_wrong_otherwise_is_fetched_again_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = AssetCache(tmp_path / "assets", wrong_for=900.0)
+    fetch = Fetch(error=wrong(permanent=False))
+    for _ in range(2):
+        await refused(cache, fetch)
+    assert fetch.calls == 1
+    loop = asyncio.get_running_loop()
+    time = loop.time
+    monkeypatch.setattr(loop, "time", lambda: time() + 900.0)
+    await refused(cache, fetch)
+    assert fetch.calls == 2
+
+
+async def test_what_is_wrong_for_one_config_is_fetched_for_another(cache: AssetCache) -> None:
+    fetch = Fetch(b"bad")
+    for config in ({"SIZE": "1"}, {"SIZE": "1"}, {"SIZE": "2"}):
+        await refused(cache, fetch, config)
+    assert fetch.calls == 2
+
+
+async def test_no_more_is_remembered_of_wrong_assets_than_there_is_room_for(
+    cache: AssetCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enmctl.firmware.cache.WRONG_MOST", 2)
+    fetch = Fetch(b"bad")
+    for commit in ("a", "b", "c", "b", "c", "a"):
+        with pytest.raises(FirmwareError):
+            await cache.ensure(APPLICATION, commit, fetch, accept)
+    assert fetch.calls == 4
+
+
 async def test_many_who_ask_at_once_share_one_fetch_and_its_failure(cache: AssetCache) -> None:
     fetch = Fetch(waits=True)
     asking = [asyncio.create_task(cache.ensure(APPLICATION, COMMIT, fetch, accept)) for _ in range(20)]
@@ -106,7 +165,7 @@ async def test_what_fails_verification_is_gone_and_the_next_try_starts_clean(cac
     assert cache.get(APPLICATION, COMMIT) is None
     assert names(cache) == []
     again = Fetch()
-    await cache.ensure(APPLICATION, COMMIT, again, accept)
+    await cache.ensure(APPLICATION, COMMIT, again, accept, wanted="with another config")
     assert again.found == []
 
 
