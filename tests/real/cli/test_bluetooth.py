@@ -182,7 +182,8 @@ def test_ctrl_c_says_what_the_board_is_left_with_and_the_same_file_goes_on(
     assert process.returncode == ExitCode.INTERRUPTED, err
     last = json.loads(out.splitlines()[-1])
     assert last["stage"] == "stopped"
-    assert last["note"] == "it waits in its bootloader; flash the same file again to go on"
+    again = f"enmctl flash {file} zuziv --full"
+    assert last["note"] == f"it waits in its bootloader; flash the same file again to go on: {again}"
     assert living.board.mode == "bootloader"
     (waiting,) = document(enmctl("scan", "--count", "1", "--board", "microbit", "--json"))
     assert (waiting["mode"], waiting["name"]) == ("bootloader", "DfuTarg [zuziv]")
