@@ -101,11 +101,19 @@ def _foreign_lock_removed() -> None:
     """An update lock that is there at the start is taken for a left-over, whosever it is."""
     from enmctl.gateway.update_lock import UpdateLock
 
-    async def clear(lock: UpdateLock) -> None:
-        for path in lock._paths():
+    async def clear(lock: UpdateLock, *, at_start: bool = False) -> bool:
+        for path in lock._paths() if at_start else []:
             path.unlink(missing_ok=True)
+        return False
 
     _plant(UpdateLock, "clear_leftovers", clear)
+
+
+def _any_lock_known() -> None:
+    """An update lock that nobody has flocked is taken for a killed command's, whosever it is."""
+    from enmctl.store import Store
+
+    _plant(Store, "knows_lock", lambda _, lock_id: bool(lock_id))
 
 
 def _gone_ignored() -> None:
@@ -151,6 +159,7 @@ PLANTS: dict[str, Callable[[], None]] = {
     "journal-after-first-byte": _journal_after_first_byte,
     "provisioning-not-journalled": _provisioning_not_journalled,
     "foreign-lock-removed": _foreign_lock_removed,
+    "any-lock-known": _any_lock_known,
     "gone-ignored": _gone_ignored,
     "environment-not-put-back": _environment_not_put_back,
     "list-number-forgotten": _list_number_forgotten,

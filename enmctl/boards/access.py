@@ -62,7 +62,15 @@ def shown(config: Mapping[str, str] | None) -> dict[str, str] | None:
     """The config as people and programs may see it: without the password."""
     if config is None:
         return None
-    return {name: HIDDEN if name == PASSWORD and value else value for name, value in config.items()}
+    return {name: _hidden(name, value) for name, value in config.items()}
+
+
+def _hidden(name: str, value: str) -> str:
+    """A value of the config without the password, which somebody may have put behind the user's name."""
+    if name == PASSWORD and value:
+        return HIDDEN
+    user, colon, _ = value.partition(":") if name == USER else (value, "", "")
+    return f"{user}:{HIDDEN}" if colon else value
 
 
 def _path(text: str) -> str:
@@ -74,7 +82,9 @@ def _path(text: str) -> str:
 
 def _user(text: str | None) -> str | None:
     if text is not None and ":" in text:
-        raise _unusable(USER, text, "a user's name has no colon")
+        raise _unusable(
+            USER, _hidden(USER, text), f"a user's name has no colon; a password behind it belongs into {PASSWORD}"
+        )
     return text
 
 

@@ -15,6 +15,9 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command that ``sys.argv`` names, and exit with its code."""
     try:
+        from enmctl.cli.ending import as_ctrl_c
+
+        as_ctrl_c()
         from enmctl.cli.application import command
 
         command().main(prog_name="enmctl")

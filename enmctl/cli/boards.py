@@ -131,8 +131,8 @@ def flash(
     The file is checked before a radio is touched. A board that is the only one in range need not be named. A micro:bit
     that is not heard is waited for a minute at a terminal, which says how to bring it into its pairing mode. Of a
     program for it only the part that changed is sent where that does. A transfer that broke goes on where that is safe,
-    and starts over where it is not. Ctrl-C ends it at a safe point, and says what the board is left with: flash the
-    same file again to go on.
+    and starts over where it is not. Ctrl-C (or SIGTERM, or a terminal that is closed) ends it at a safe point, and says
+    what the board is left with: flash the same file again to go on.
 
     On a device, a gateway puts the target back afterwards, unless --hold says to leave it alone until the target
     changes. A password is taken from the environment variable ENM_OTA_PASSWORD, or asked for on a terminal.
@@ -141,9 +141,12 @@ def flash(
     from enmctl.cli.access import access_of
     from enmctl.cli.jobs import carry_out
     from enmctl.cli.wanted import Wanted, check_file
+    from enmctl.errors import UsageError
     from enmctl.gateway.control import JobKind
 
     call = call_of(context)
+    if words and all_boards:
+        raise UsageError("boards are named, and all of them are wanted", remedy="name boards, or say --all")
     check_file(call, file, words or [])
     carry_out(
         call,

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from enmctl.cli.progress import Progress
 from enmctl.cli.showing import progress
 from enmctl.cli.worlds import applications, environment_of, populate
 from enmctl.errors import EnmError, UnsettledError
+from enmctl.gateway.control import DeviceView
 from enmctl.gateway.crew import Watcher
 from enmctl.gateway.run import Running, running
-from enmctl.models import BoardKey, Step
+from enmctl.models import BoardKey, Step, short
 from enmctl.settings import Settings
 from enmctl.simulator.world import World
 
@@ -29,6 +30,9 @@ BLUETOOTH_FIRMWARE_SIZE = 16 * 1024
 
 KINDS = {"microbit-v1": "micro:bit V1", "microbit-v2": "micro:bit V2", "nrf51822dk": "nRF51822-DK"}
 """What people call the kinds of simulated boards."""
+
+COLUMNS = ("name", "board", "commit", "runs", "status")
+"""Of the table that it ends with."""
 
 LIMIT = 60.0
 """Seconds after which the demo says that it did not work."""
@@ -69,20 +73,7 @@ async def show(output: Output, *, boards: int) -> None:
     try:
         async with asyncio.timeout(LIMIT), _play(output, boards) as (world, gateway):
             await _act(output, world, gateway)
-            output.table(
-                ["name", "board", "commit", "runs", "status"],
-                [
-                    (
-                        view.device.name,
-                        view.device.local_id,
-                        (view.device.commit or "")[:8],
-                        _runs(world, view.device.local_id),
-                        view.status,
-                    )
-                    for view in await gateway.steward.devices()
-                ],
-                spare=["runs", "status"],
-            )
+            _tell(output, world, await gateway.steward.devices())
     except TimeoutError:
         raise UnsettledError(
             f"the demo did not come to its end within {LIMIT:.0f} s",
@@ -96,6 +87,25 @@ def _runs(world: World, local_id: str | None) -> str:
         return world.boards[local_id].fw[:8]
     board = world.bluetooth_boards.get(local_id or "")
     return "" if board is None else board.runs
+
+
+def _tell(output: Output, world: World, views: Sequence[DeviceView]) -> None:
+    """The table of devices; one JSON object a line where that is asked for."""
+    rows = [
+        {
+            "name": view.device.name,
+            "board": view.device.local_id,
+            "commit": short(view.device.commit),
+            "runs": _runs(world, view.device.local_id),
+            "status": view.status,
+        }
+        for view in views
+    ]
+    if not output.as_json:
+        output.table(COLUMNS, [[row[column] for column in COLUMNS] for row in rows], spare=["runs", "status"])
+        return
+    for row in rows:
+        output.event(row)
 
 
 @asynccontextmanager

@@ -43,9 +43,10 @@ def run(
     """Run the gateway until it is told to stop.
 
     It finds boards, makes devices of them, keeps each on its firmware and reports to the Supervisor. What should run it
-    learns from the Supervisor, or from a fleet file. SIGTERM and Ctrl-C
-    end it at a safe point. With --once it carries out all there is to do, and exits with 0 where all is on target, 10
-    where something remains, 5 where an update failed, 8 without a Supervisor, 9 paused or beside another gateway.
+    learns from the Supervisor, or from a fleet file. SIGTERM, SIGHUP and
+    Ctrl-C end it at a safe point. With --once it carries out all there is to do, and exits with 0 where all is on
+    target, 10 where something remains, 5 where an update failed, 8 without a Supervisor, 9 paused or beside another
+    gateway.
     """
     import asyncio
 

@@ -12,7 +12,9 @@ import io
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from enmctl.errors import EnmError, OutputError
@@ -25,6 +27,9 @@ RED, DIM, PLAIN = "\x1b[1;31m", "\x1b[2m", "\x1b[0m"
 GAP = 2
 """Spaces between two columns of a table."""
 
+NARROWEST = 20
+"""Columns of the narrowest terminal that talk is fitted to."""
+
 FOLDED_LEAST = 16
 """Columns of a terminal that a folded column of a table gets at least, its gap included; else all are folded."""
 
@@ -35,6 +40,14 @@ _GONE = {errno.EPIPE, errno.EINVAL} if os.name == "nt" else {errno.EPIPE}
 
 class ReaderGoneError(Exception):
     """Whoever read our output has closed the pipe; no fault, but nothing is left to do."""
+
+
+def open_closed_streams() -> None:
+    """Let nothing be read from, and go nowhere, where whoever started us closed a standard stream."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - it lasts as long as the process
+            setattr(sys, name, stream)
 
 
 def clean(text: str) -> str:
@@ -90,7 +103,7 @@ class Output:
     def say(self, text: str) -> None:
         """One line of talk, unless it was asked to be quiet."""
         if not self.quiet:
-            self._talk(clean(text))
+            self._talk(_fitted(clean(text)))
 
     def complain(self, text: str) -> None:
         """Talk of several lines that even ``--quiet`` lets through, like a traceback."""
@@ -160,9 +173,10 @@ class Output:
             )
             return
         start, end = (RED, PLAIN) if coloured(sys.stderr) else ("", "")
-        self._talk(f"{start}enmctl:{end} {clean(f'{about}: ' if about else '')}{clean(error.message)}")
+        said = _fitted(f"enmctl: {clean(f'{about}: ' if about else '')}{clean(error.message)}")
+        self._talk(said.replace("enmctl:", f"{start}enmctl:{end}", 1))
         if error.remedy:
-            self._talk(f"  {_arrow()} {clean(error.remedy)}")
+            self._talk(_fitted(f"  {_arrow()} {clean(error.remedy)}", indent="    "))
 
     def flush(self) -> None:
         """Hand on what is buffered.
@@ -193,6 +207,17 @@ class Output:
             if error.errno in _GONE:
                 raise ReaderGoneError from None
             raise OutputError(f"the output cannot be written: {error.strerror}") from error
+
+
+def _fitted(text: str, *, indent: str = "") -> str:
+    """The text, broken at its spaces where stderr is a terminal and too narrow for it."""
+    try:
+        width = os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else 0
+    except (OSError, ValueError):
+        width = 0
+    if width < NARROWEST or len(text) <= width:
+        return text
+    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _arrow() -> str:

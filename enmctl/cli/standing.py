@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from enmctl.cli.durations import spell
 from enmctl.cli.views import STATES, clock, state_of
 from enmctl.errors import EnmError, GatewayError, StoreError
+from enmctl.gateway import lock_file
 from enmctl.gateway.at_work import gateway_at_work
 from enmctl.gateway.claiming import fleet_named
 from enmctl.models import GatewayStatus
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 SOURCE_LIMIT = 3.0
 """Seconds in which a source answers whoever only wants to know whether it is there."""
 
-OURS = b"enmctl "
+OURS = "enmctl "
 """How an update lock of a gateway begins; what follows is an id that its database knows."""
 
 
@@ -180,13 +181,7 @@ def foreign_lock(settings: Settings) -> str | None:
 
 
 def _is_foreign(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(OURS)) != OURS
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
+    return lock_file.is_there(path) and not lock_file.read(path).startswith(OURS)
 
 
 def _gateway_words(gateway: Mapping[str, Any]) -> str:
@@ -229,6 +224,8 @@ def _hotspot_words(hotspot: Mapping[str, Any]) -> str:
         return f"{hotspot['ssid']} is up on {hotspot['interface']}{at}"
     if hotspot["problem"]:
         return f"down: {hotspot['problem']}"
+    if not hotspot["enabled"]:
+        return "switched off (ENM_HOTSPOT=off)"
     return "coming up" if hotspot["wanted"] else "down, for nothing needs it"
 
 

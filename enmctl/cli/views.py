@@ -167,10 +167,19 @@ def attempt_cells(attempt: Attempt, device: Device | None) -> tuple[object, ...]
         attempt.outcome,
         attempt.proof,
         size or "",
-        " ".join(f"{stage} {seconds:.1f}s" for stage, seconds in attempt.stages.items()),
+        " ".join(f"{stage} {seconds:.1f}s" for stage, seconds in _durations(attempt)),
         attempt.reason,
         attempt.message,
     )
+
+
+def _durations(attempt: Attempt) -> list[tuple[str, float]]:
+    """The stages of an attempt, each with the seconds until the next one began; one that still runs has none."""
+    begun = list(attempt.stages.items())
+    ends = [began for _, began in begun[1:]]
+    if attempt.ended_at is not None:
+        ends.append(attempt.ended_at - attempt.started_at)
+    return [(stage, max(0.0, end - began)) for (stage, began), end in zip(begun, ends, strict=False)]
 
 
 def event_fields(event: Event) -> dict[str, Any]:

@@ -44,7 +44,7 @@ async def assembled(
         await stack.enter_async_context(source)
         signals, gate = Signals(), Gate()
         lock = UpdateLock([settings.lock_file, settings.balena_lock_file], store)
-        await lock.clear_leftovers()
+        await lock.clear_leftovers(at_start=True)
         places = {Radio.WIFI: settings.wifi_concurrency, Radio.BLUETOOTH: settings.bluetooth_concurrency}
         workers = Workers(places, lock=lock, gate=gate, ended=signals.wake)
         discovery = Discovery(

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from enmctl.boards.adverts import is_next
 from enmctl.boards.contract import BoardDriver
+from enmctl.errors import EnmError, RadioError
 from enmctl.gateway.reach import OpenRadio
 from enmctl.gateway.sightings import Place, Sightings
-from enmctl.models import BoardKey, BoardMode, DiscoveredBoard
+from enmctl.models import BoardKey, BoardMode, DiscoveredBoard, Radio
 from enmctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class BluetoothHearing:
 
     Attributes:
         devices: the boards that are devices, by address, with their type; so a bootloader is known again.
+        adapter_changed: called, in the loop, when an adapter that could not be used may have come or been switched on.
     """
 
     def __init__(
@@ -59,13 +61,19 @@ class BluetoothHearing:
         self._open_radio = open_radio
         self._radio: BluetoothRadio | None = None
         self._stop_listening: Callable[[], None] | None = None
-        self._names: set[str] = set()
+        self._waiting: BluetoothRadio | None = None
         self.devices: Mapping[str, tuple[BoardKey, str]] = {}
+        self.adapter_changed: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
         """Listen. Raises RadioError where Bluetooth cannot be used on this machine."""
+        await self._wait_no_more()
         radio = self._open_radio(self._settings)
-        await radio.__aenter__()
+        try:
+            await radio.__aenter__()
+        except RadioError:
+            await self._wait_for_adapter()
+            raise
         self._radio = radio
         self._stop_listening = radio.listen(self._heard)
         for driver in self._drivers.values():
@@ -73,6 +81,7 @@ class BluetoothHearing:
 
     async def stop(self) -> None:
         """Let the radio go, and forget what was heard."""
+        await self._wait_no_more()
         for driver in self._drivers.values():
             driver.surroundings.bluetooth = None
         if self._stop_listening is not None:
@@ -81,8 +90,26 @@ class BluetoothHearing:
         radio, self._radio = self._radio, None
         if radio is not None:
             await radio.__aexit__(None, None, None)
-        for name in list(self._names):
-            self._drop(name)
+        for name in self._sightings.over(Radio.BLUETOOTH):
+            self._sightings.drop(name)
+
+    async def _wait_for_adapter(self) -> None:
+        """Be told from now on when the adapter may have come, as far as this machine tells."""
+        waiting = self._open_radio(self._settings)
+        try:
+            await waiting.watch(self.adapter_changed)
+        except BaseException as error:
+            await waiting.__aexit__(None, None, None)
+            if not isinstance(error, EnmError):
+                raise
+            LOG.debug("nobody tells when the Bluetooth adapter comes: %s", error)
+        else:
+            self._waiting = waiting
+
+    async def _wait_no_more(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            await waiting.__aexit__(None, None, None)
 
     async def listen_for(self, is_meant: Callable[[DiscoveredBoard], bool], seconds: float) -> list[DiscoveredBoard]:
         """What a board is that is meant, of each type that it may be of; nothing where it is not heard.
@@ -107,7 +134,6 @@ class BluetoothHearing:
         if board is None:
             return
         name = f"{PREFIX}{board.local_id}"
-        self._names.add(name)
         place = self._sightings.places.get(name)
         if self._sightings.said_at(name) != board or (place is not None and not place.online):
             self.take(name, board)
@@ -173,8 +199,4 @@ class BluetoothHearing:
         elif silent_for < limit:
             self._watch(name, place, limit - silent_for)
         else:
-            self._drop(name)
-
-    def _drop(self, name: str) -> None:
-        self._names.discard(name)
-        self._sightings.drop(name)
+            self._sightings.drop(name)

@@ -10,6 +10,7 @@ from enmctl.boards.contract import BoardDriver
 from enmctl.errors import RadioError
 from enmctl.gateway.bluetooth_hearing import BluetoothHearing
 from enmctl.gateway.decide import Seen
+from enmctl.gateway.opening import RETRY_FIRST, RETRY_MOST, Opening
 from enmctl.gateway.reach import OUTSIDE, Reach
 from enmctl.gateway.sightings import Sightings
 from enmctl.gateway.wifi_hearing import WifiHearing
@@ -52,9 +53,15 @@ class Discovery:
             Radio.WIFI: self._wifi,
             Radio.BLUETOOTH: self._bluetooth,
         }
-        self._usable = frozenset(radio for radio, found in of.items() if found)
-        self._opened_at: dict[Radio, float] = {}
-        self._switching = asyncio.Lock()
+        # That no interface can be listened on is known in no time, and nobody tells when one can.
+        most = {Radio.WIFI: RETRY_FIRST, Radio.BLUETOOTH: RETRY_MOST}
+        self._openings = {
+            radio: Opening(self._hearings[radio], changed=changed, retry_most=most[radio])
+            for radio, found in of.items()
+            if found
+        }
+        if Radio.BLUETOOTH in self._openings:
+            self._bluetooth.adapter_changed = self._openings[Radio.BLUETOOTH].hurry
 
     @property
     def boards(self) -> Mapping[BoardKey, Seen]:
@@ -64,24 +71,38 @@ class Discovery:
     @property
     def open_radios(self) -> Collection[Radio]:
         """The radios that are open now."""
-        return self._opened_at.keys()
+        return [radio for radio, opening in self._openings.items() if opening.opened_at is not None]
+
+    @property
+    def problems(self) -> Mapping[Radio, RadioError]:
+        """The radios that could not be opened, and why."""
+        return {radio: opening.problem for radio, opening in self._openings.items() if opening.problem is not None}
 
     @property
     def is_listening(self) -> bool:
         """Whether a radio is open now."""
-        return bool(self._opened_at)
+        return bool(self.open_radios)
 
     @property
     def is_settled(self) -> bool:
-        """Whether every open radio has listened long enough to call a board that nobody heard offline."""
+        """Whether every radio has listened long enough to call a board that nobody heard offline, or cannot be used."""
         now = asyncio.get_running_loop().time()
         spans = {Radio.WIFI: self._settings.avahi_timeout, Radio.BLUETOOTH: self._settings.bluetooth_long_timeout}
-        return self.is_listening and all(now - at >= spans[radio] for radio, at in self._opened_at.items())
+        return self.is_listening and not any(
+            opening.is_first_try or (opening.opened_at is not None and now - opening.opened_at < spans[radio])
+            for radio, opening in self._openings.items()
+        )
 
     def wanted(self, board_types: Collection[str | None]) -> frozenset[Radio]:
         """The radios that reach boards of these types; Wi-Fi is listened on in any case."""
         radios = {self._radio_of[name] for name in board_types if name in self._radio_of}
-        return (frozenset(radios) | {Radio.WIFI}) & self._usable
+        return (frozenset(radios) | {Radio.WIFI}) & self._openings.keys()
+
+    def want(self, radios: Collection[Radio]) -> None:
+        """Have radios opened, without waiting for it; see ``Opening``."""
+        for radio in radios:
+            if radio in self._openings:
+                self._openings[radio].want()
 
     async def start(self, radios: Collection[Radio] = (Radio.WIFI,)) -> None:
         """Open radios; those that are open stay so, and one that cannot be used keeps no other from being opened.
@@ -89,26 +110,15 @@ class Discovery:
         Raises:
             RadioError: of the first that cannot be used.
         """
-        failed: RadioError | None = None
-        async with self._switching:
-            for radio in radios:
-                if radio in self._opened_at or radio not in self._usable:
-                    continue
-                try:
-                    await self._hearings[radio].start()
-                except RadioError as error:
-                    failed = failed or error
-                else:
-                    self._opened_at[radio] = asyncio.get_running_loop().time()
-        if failed is not None:
-            raise failed
+        openings = [self._openings[radio] for radio in radios if radio in self._openings]
+        tried = await asyncio.gather(*(opening.open() for opening in openings), return_exceptions=True)
+        for failed in tried:
+            if failed is not None:
+                raise failed
 
     async def stop(self) -> None:
         """Let the radios go and forget what was heard; a radio that is just being opened is let go too."""
-        async with self._switching:
-            self._opened_at.clear()
-            for hearing in self._hearings.values():
-                await hearing.stop()
+        await asyncio.gather(*(opening.close() for opening in self._openings.values()))
 
     async def listen_for(self, is_meant: Callable[[DiscoveredBoard], bool], seconds: float) -> list[DiscoveredBoard]:
         """What a board is that is meant, anybody's or nobody's; see ``BluetoothHearing.listen_for``."""
@@ -116,8 +126,9 @@ class Discovery:
 
     async def follow_hotspot(self, addresses: Sequence[str]) -> None:
         """Listen in the hotspot as well, where this machine has these addresses; in none any more without one."""
-        async with self._switching:
-            await self._wifi.listen_also_on(addresses)
+        if Radio.WIFI in self._openings:
+            async with self._openings[Radio.WIFI].lock:
+                await self._wifi.listen_also_on(addresses)
 
     def take_leases(self, clients: Sequence[MdnsService]) -> None:
         """Take up the boards among the hotspot's clients that are not heard; a board that is heard is left alone."""

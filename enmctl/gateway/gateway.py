@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,25 +30,26 @@ from enmctl.gateway.crew import Crew
 from enmctl.gateway.decide import Stored, decide
 from enmctl.gateway.handed_over import clear_leftovers
 from enmctl.gateway.hotspot import is_for_wifi
+from enmctl.gateway.left_behind import settle_left
 from enmctl.gateway.listening import Listening
 from enmctl.gateway.news import forget_failures, reconfigured, write_news
 from enmctl.gateway.presence import Presence
 from enmctl.gateway.provisioning import Provisioning
-from enmctl.gateway.saying import Saying
+from enmctl.gateway.saying import Complaints, Saying
 from enmctl.gateway.updating import update
-from enmctl.models import Desired, Device, DeviceStatus, DiscoveredBoard, PinnedBy, Report, short
+from enmctl.models import Desired, Device, DeviceStatus, DiscoveredBoard, PinnedBy, Radio, Report, short
 from enmctl.store import Store
 
 LOG = logging.getLogger(__name__)
-
-SAID_MOST = 1000
-"""So many complaints are remembered, so that each is said once."""
 
 AFTER_A_FAULT = 1.0
 """Seconds before the loop turns again after a turn that failed."""
 
 REST_MOST = 1.0
 """Seconds that the loop rests at most after a turn, and as long as the turn took otherwise."""
+
+OPENING_MOST = 60.0
+"""Seconds that whoever wants to know first which boards are there waits for the radios."""
 
 TURNING_LIMIT = 30.0
 """Seconds after which a loop that has not turned counts as stuck (or three ENM_CONFIG_LOOP_DELAY, if longer)."""
@@ -79,7 +79,7 @@ class Gateway:
         self._cache_has_grown = True
         self._turned_at = asyncio.get_running_loop().time()
         self._turning = asyncio.Lock()
-        self._said: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._complaints, self._list_complaints = Complaints(LOG), Complaints(LOG)
         self._failing = Saying(LOG)
         self._inquiring: set[str] = set()
         self._chores: set[asyncio.Task[None]] = set()
@@ -117,7 +117,8 @@ class Gateway:
     async def turn(self) -> Sequence[Action]:
         """One pass: look, decide, and have it carried out; returns what was decided."""
         async with self._turning:
-            await self._open_radios()
+            await settle_left(self.crew)
+            self._want_radios()
             self.want_hotspot()
             while self.crew.signals.gone:
                 self._inquire(self.crew.signals.gone.pop())
@@ -127,24 +128,27 @@ class Gateway:
             await self._send_back([action for action in actions if isinstance(action, Pin)])
             for action in actions:
                 self._start(action)
+            self._complaints.end_round()
             if self._cache_has_grown and not self.crew.workers.busy:
                 self._cache_has_grown = False
                 self.chore(self._tidy_cache())
             return actions
 
-    async def _open_radios(self) -> None:
-        """Open the radios that reach the applications' boards, and try those again that could not be opened.
+    def _want_radios(self) -> None:
+        """Have the radios opened that reach the applications' boards, and say which could not be.
 
         Without one, all else goes on. A pause keeps them closed.
         """
-        discovery = self.crew.discovery
+        if self.crew.gate.is_open:
+            wanted = self._wanted_radios()
+            self.crew.discovery.want(wanted)
+            for radio, problem in self.crew.discovery.problems.items():
+                if radio in wanted:
+                    self._complaints.say("radio", str(problem))
+
+    def _wanted_radios(self) -> Collection[Radio]:
         types = {application.board_type for application in self.crew.desired.applications.values()}
-        wanted = discovery.wanted(types)
-        if self.crew.gate.is_open and not wanted <= set(discovery.open_radios):
-            try:
-                await discovery.start(wanted)
-            except RadioError as error:
-                self._say_once("radio", str(error))
+        return self.crew.discovery.wanted(types)
 
     def want_hotspot(self) -> None:
         """Have the hotspot up where some board is reached over Wi-Fi; until the source is heard, by what is stored."""
@@ -154,9 +158,20 @@ class Gateway:
             self.crew.hotspot.want(is_for_wifi(board_types, self.crew.drivers))
 
     async def begin_to_hear(self) -> None:
-        """Open the radios ahead of the first pass, for whoever wants to know first which boards are there."""
+        """Open the radios ahead of the first pass, for whoever wants to know first which boards are there.
+
+        One that is not open after a while is said to be not, and goes on being opened.
+        """
         self.crew.discovery.know(await self.crew.store.call(Store.devices, deleted=None))
-        await self._open_radios()
+        wanted = self._wanted_radios()
+        try:
+            async with asyncio.timeout(OPENING_MOST):
+                await self.crew.discovery.start(wanted)
+        except RadioError as error:
+            self._complaints.say("radio", str(error))
+        except TimeoutError:
+            late = " and ".join(sorted(set(wanted) - set(self.crew.discovery.open_radios)))
+            self._complaints.say("radio", f"{late} could not be opened within {OPENING_MOST:g} s")
 
     async def plan(self) -> list[Action]:
         """What a pass would do now; touches nothing.
@@ -171,6 +186,7 @@ class Gateway:
         in_hand_before = crew.workers.busy
         devices = await crew.store.call(Store.devices, deleted=None)
         crew.discovery.know(devices)
+        self.presence.keep({device.key for device in devices if device.key is not None})
         stored = Stored(
             devices=devices,
             busy=in_hand_before | crew.workers.busy,
@@ -200,7 +216,8 @@ class Gateway:
         self._list_serial += 1
         self._drop_old_hooks()
         for complaint in getattr(self.crew.source, "complaints", ()):
-            self._say_once("the source's answer", complaint)
+            self._list_complaints.say("the source's answer", complaint)
+        self._list_complaints.end_round()
         self.crew.signals.wake()
 
     def _unchanged(self, asked_at: float) -> None:
@@ -264,7 +281,7 @@ class Gateway:
         """The board as its application's."""
         board, problem = claimed(board, self.crew.desired)
         if problem:
-            self._say_once(f"board {board.local_id} ({board.name})", problem)
+            self._list_complaints.say(f"board {board.local_id} ({board.name})", problem)
         return board
 
     def _start(self, action: Action) -> None:
@@ -284,7 +301,7 @@ class Gateway:
             case Inquire(uuid):
                 self._inquire(uuid)
             case Complain(about, problem):
-                self._say_once(about, problem)
+                self._complaints.say(about, problem)
             case Meet() | Record() | Provision() | Pin() | Hold():
                 pass
 
@@ -298,14 +315,6 @@ class Gateway:
         keep |= {(each.application_id, each.pin) for each in devices if each.pin}
         for folder in await asyncio.to_thread(self.crew.cache.prune, keep):
             LOG.debug("removed firmware that nothing needs any more: %s", folder)
-
-    def _say_once(self, about: str, problem: str) -> None:
-        if (about, problem) in self._said:
-            return
-        self._said[about, problem] = None
-        if len(self._said) > SAID_MOST:
-            self._said.popitem(last=False)
-        LOG.warning("%s: %s", about, problem)
 
     def _inquire(self, uuid: str) -> None:
         if uuid in self._inquiring or len(self._inquiring) >= INQUIRIES_A_TURN:
@@ -356,12 +365,7 @@ class Gateway:
         await asyncio.to_thread(clear_leftovers, crew.settings.assets_directory)
         for note in crew.store.notes:
             LOG.warning("%s", note)
-        interrupted = await crew.store.call(Store.interrupt_running, crew.now())
-        for attempt in interrupted:
-            if attempt.uuid is not None:
-                crew.device_log.write(attempt.uuid, "The last attempt was interrupted; the board is looked at again")
-        if interrupted:
-            LOG.info("%d attempts of the last run were interrupted; their boards are looked at again", len(interrupted))
+        await settle_left(crew, at_start=True)
         self._list_serial = await crew.store.call(_last_serial)
         self._stored_types = {device.board_type for device in await crew.store.call(Store.devices)}
 

@@ -94,6 +94,7 @@ class HotspotKeeper:
         """How it stands, as plain JSON values."""
         network = self._network
         return {
+            "enabled": self._settings.hotspot != "off",
             "wanted": self._task is not None and not self._ending,
             "up": network is not None,
             "ssid": None if network is None else network.name,

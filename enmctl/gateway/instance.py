@@ -156,7 +156,7 @@ def _told(descriptor: int) -> RunningGateway | None:
 
 def _open_to_hold(path: Path) -> int:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise _unusable(path, error) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from enmctl.gateway.decide import Seen
 from enmctl.models import BoardKey
@@ -29,6 +29,10 @@ class Presence:
             self.lost_at[key] = moment
         for key in online - self.there_since.keys():
             self.there_since[key] = moment
+
+    def keep(self, keys: Collection[BoardKey]) -> None:
+        """Remember of these boards alone when they went; strangers come and go without end."""
+        self.lost_at = {key: moment for key, moment in self.lost_at.items() if key in keys}
 
     def forget(self) -> None:
         """Begin anew: the radios were let go, and that boards are not heard says nothing of them."""

@@ -75,10 +75,19 @@ class Provisioning:
             await self.make_device(application, board)
         except EnmError as error:
             LOG.warning("board %s could not be provisioned: %s", board.local_id, error)
-            delay = self._pause(error)
-            loop = asyncio.get_running_loop()
-            self._not_before[BoardKey(application_id, board.local_id)] = loop.time() + delay
-            loop.call_later(delay, self._crew.signals.wake)
+            self._try_again_in(BoardKey(application_id, board.local_id), self._pause(error))
+
+    def _try_again_in(self, key: BoardKey, seconds: float) -> None:
+        """Have a board wait; it is forgotten that it had to once that is over, for it may never come again."""
+        loop = asyncio.get_running_loop()
+        moment = self._not_before[key] = loop.time() + seconds
+
+        def waited() -> None:
+            if self._not_before.get(key) == moment:
+                del self._not_before[key]
+            self._crew.signals.wake()
+
+        loop.call_later(seconds, waited)
 
     def _pause(self, error: EnmError) -> float:
         """Seconds before the board may be tried again."""

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import signal
+import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from enmctl.gateway.gateway import Gateway
 from enmctl.gateway.instance import Instance
 from enmctl.gateway.reach import OUTSIDE, Reach
 from enmctl.gateway.rollout import has_failed
+from enmctl.gateway.service_manager import told_to_service_manager
 from enmctl.gateway.steward import Steward, pause_left
 from enmctl.models import BoardKey, Device, short
 from enmctl.settings import Settings
@@ -89,12 +91,16 @@ async def _turned(gateway: Gateway) -> AsyncGenerator[None]:
 
 
 async def run(settings: Settings, *, reach: Reach = OUTSIDE) -> None:
-    """Run until SIGTERM or Ctrl-C, then end at a safe point.
+    """Run until SIGTERM, SIGHUP or Ctrl-C, then end at a safe point.
 
     What is there by then is kept from the garbage collector, which else walks it again and again for nothing: it stays
     until the end. This is for a process that does nothing else.
     """
-    async with _stop_asked() as stop, running(settings, reach=reach):
+    async with (
+        _stop_asked() as stop,
+        running(settings, reach=reach) as there,
+        told_to_service_manager(there.gateway.turning),
+    ):
         gc.collect()
         gc.freeze()
         await stop.wait()
@@ -103,10 +109,12 @@ async def run(settings: Settings, *, reach: Reach = OUTSIDE) -> None:
 
 @asynccontextmanager
 async def _stop_asked() -> AsyncGenerator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set."""
+    """An event that SIGTERM, SIGINT and SIGHUP set; the last not where it is ignored (nohup)."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
+    signals = [signal.SIGTERM, signal.SIGINT]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
     handled = []
     for number in signals:
         with contextlib.suppress(NotImplementedError):
@@ -120,7 +128,7 @@ async def _stop_asked() -> AsyncGenerator[asyncio.Event]:
 
 
 async def run_once(settings: Settings, *, reach: Reach = OUTSIDE) -> ExitCode:
-    """One bounded pass from nothing: listen, decide, carry it all out, report. SIGTERM and Ctrl-C end it as ``run``.
+    """One bounded pass from nothing: listen, decide, carry it all out, report. It ends by the signals that end ``run``.
 
     Returns:
         DONE where all is on target, BOARD where an update failed, REMAINS where something is still to be done,

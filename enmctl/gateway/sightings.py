@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from enmctl.gateway.decide import Seen
-from enmctl.models import BoardKey, DiscoveredBoard
+from enmctl.models import BoardKey, DiscoveredBoard, Radio
+
+STRANGERS_MOST = 2048
+"""So many boards of nobody are remembered of each radio; those that were heard of longest ago make room."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +41,7 @@ class Sightings:
         self._changed = changed
         self._of: defaultdict[BoardKey, list[Place]] = defaultdict(list)
         self._said: dict[str, DiscoveredBoard] = {}
+        self._strangers: defaultdict[Radio, OrderedDict[str, None]] = defaultdict(OrderedDict)
         self.places: dict[str, Place] = {}
         self.boards: dict[BoardKey, Seen] = {}
         self.claim: Callable[[DiscoveredBoard], DiscoveredBoard] = lambda board: board
@@ -49,7 +53,9 @@ class Sightings:
         mine = self.claim(board)
         if mine.application_id is None:
             self._forget(name)
+            self._note_stranger(name, board.radio)
             return None
+        self._strangers[board.radio].pop(name, None)
         known = self.places.get(name)
         if known is not None and known.key == mine.key and mine.version is None:
             mine = replace(mine, version=known.board.version)
@@ -83,8 +89,21 @@ class Sightings:
 
     def drop(self, name: str) -> None:
         """Note that nothing is at a place any more."""
-        self._said.pop(name, None)
+        said = self._said.pop(name, None)
+        if said is not None:
+            self._strangers[said.radio].pop(name, None)
         self._forget(name)
+
+    def over(self, radio: Radio) -> list[str]:
+        """The places of what one radio heard."""
+        return [name for name, board in self._said.items() if board.radio is radio]
+
+    def _note_stranger(self, name: str, radio: Radio) -> None:
+        strangers = self._strangers[radio]
+        strangers[name] = None
+        strangers.move_to_end(name)
+        if len(strangers) > STRANGERS_MOST:
+            self._said.pop(strangers.popitem(last=False)[0], None)
 
     def _forget(self, name: str) -> None:
         place = self.places.pop(name, None)

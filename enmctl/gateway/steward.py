@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from enmctl import __version__
-from enmctl.errors import BusyError, EnmError, UnknownError
+from enmctl.errors import BusyError, EnmError, StoreError, UnknownError
 from enmctl.gateway.control import DeviceView, Hook, Job
 from enmctl.gateway.crew import Live
 from enmctl.gateway.decide import is_remedied
@@ -92,11 +92,15 @@ class Steward:
                 if self._pausing is None or self._pausing.done():
                     self._pausing = asyncio.get_running_loop().create_task(self._pause())
             else:
-                if self._pausing is not None:
-                    self._pausing.cancel()
-                    await asyncio.gather(self._pausing, return_exceptions=True)
-                await self._take_up_work()
-                LOG.info("the gateway goes on")
+                await self._go_on()
+
+    async def _go_on(self) -> None:
+        if self._pausing is not None:
+            self._pausing.cancel()
+            await asyncio.gather(self._pausing, return_exceptions=True)
+        self._crew.lock.had_another = True  # whoever had the radios meanwhile may have been killed
+        await self._take_up_work()
+        LOG.info("the gateway goes on")
 
     async def _pause(self) -> None:
         """Let running transfers end, let the radios go, then say Paused."""
@@ -117,11 +121,23 @@ class Steward:
             self._resume_at = None
         if seconds is not None:
             loop = asyncio.get_running_loop()
-            self._resume_at = loop.call_later(seconds, self._resume)
+            self._resume_at = loop.call_later(seconds, lambda: self._gateway.chore(self._end_timed(self._resume_at)))
 
-    def _resume(self) -> None:
-        LOG.info("the time of the pause is over")
-        self._gateway.chore(self.set_target_status(GatewayStatus.RUNNING))
+    async def _end_timed(self, timer: asyncio.TimerHandle | None) -> None:
+        """Go on after a pause whose time is over, unless another one was asked for meanwhile.
+
+        A database that cannot take note of it holds nothing up: a start finds there that the time is over.
+        """
+        async with self._changing:
+            if timer is not self._resume_at:
+                return
+            LOG.info("the time of the pause is over")
+            self._resume_at = None
+            try:
+                await self._crew.store.call(_keep_status, GatewayStatus.RUNNING, self._crew.now(), None, "")
+            except StoreError as error:
+                LOG.warning("the database keeps a pause that is over: %s", error)
+            await self._go_on()
 
     async def devices(self) -> list[DeviceView]:
         """Every device that is a board and was not deleted."""

@@ -14,6 +14,7 @@ from enmctl.boards.manner import manner
 from enmctl.errors import BusyError
 from enmctl.gateway import by_hand
 from enmctl.gateway.jobs import Target
+from enmctl.library.ending import ENDING
 from enmctl.library.workbench import Workbench
 from enmctl.models import BoardMode, Radio, Step
 
@@ -129,7 +130,8 @@ class Board:
     ) -> AsyncGenerator[Step, None]:
         """Put a firmware file on the board, wait until it runs that, and tell each step; the last is ``Stage.DONE``.
 
-        The file is checked before the board is touched. Closing the generator ends the transfer at a safe point.
+        The file is checked before the board is touched. Closing the generator ends the transfer at a safe point; so
+        does SIGTERM or SIGHUP, where the program leaves them to end it.
 
         Args:
             file: a .hex, a DFU package (.zip), a .bin, or an ESP8266 image.
@@ -149,12 +151,13 @@ class Board:
         target = self._wanting(full=full, resume=resume, allow_system=allow_system)
         async with self._bench.place(target):
             await self._bench.remember(target, transfer=True)
-            async with (
-                self._bench.locked(),
-                aclosing(by_hand.flash(self._bench.bench, target, Path(file), hold=hold)) as steps,
-            ):
-                async for step in steps:
-                    yield step
+            with ENDING.at_a_safe_point():
+                async with (
+                    self._bench.locked(),
+                    aclosing(by_hand.flash(self._bench.bench, target, Path(file), hold=hold)) as steps,
+                ):
+                    async for step in steps:
+                        yield step
 
     async def left_with(self) -> str:
         """What the board is left with after ``flash`` was stopped, and how to go on; "" where it runs what it ran."""

@@ -72,34 +72,31 @@ class Workbench:
     async def locked(self) -> AsyncGenerator[None]:
         """Keep a Supervisor from stopping us in the middle of a transfer, on a machine that is a gateway.
 
-        A lock that this gateway took is let be: it does the same, and is another command's or left over.
+        One that another command of this gateway holds is shared, or let be where it cannot be: it does the same.
 
         Raises:
             BusyError: somebody else holds the update lock.
         """
         async with self._opening:
-            lock = await self._lock_to_take()
-            if lock is not None:
-                await lock.acquire()
+            lock = await self._taken_lock()
         try:
             yield
         finally:
             if lock is not None:
                 await lock.release()
 
-    async def _lock_to_take(self) -> UpdateLock | None:
+    async def _taken_lock(self) -> UpdateLock | None:
         store, settings = self.bench.store, self.bench.settings
         if store is None or not self.bench.devices:
             return None
         if self._lock is None:
-            self._lock = UpdateLock([settings.lock_file, settings.balena_lock_file], store)
-        if self._lock.is_held:
+            self._lock = UpdateLock([settings.lock_file, settings.balena_lock_file], store, joins=True)
+        if await self._lock.try_acquire():
             return self._lock
         if await self._lock.is_ours():
             return None
-        if (locked := self._lock.foreign()) is not None:
-            raise BusyError(f"somebody else holds the update lock {locked}", remedy="try again when it is gone")
-        return self._lock
+        locked = self._lock.foreign() or settings.lock_file
+        raise BusyError(f"somebody else holds the update lock {locked}", remedy="try again when it is gone")
 
 
 def refuse_beside_gateway(settings: Settings) -> None:

@@ -20,8 +20,11 @@ from enmctl.errors import SettingError
 from enmctl.radio.multicast import (
     SERVICE_TYPE,
     ask_who_is_there,
+    can_be_asked_for,
     current_addresses,
     details,
+    drop_records,
+    interface_numbers,
     open_multicast,
     remembered,
     take_in_interfaces,
@@ -151,6 +154,8 @@ class MdnsBrowser:
         self._doubtful: set[str] = set()
         self._asking_again = asyncio.Semaphore(MAX_ASKING_AGAIN)
         self._full_said = False
+        self._fault_said = False
+        self._interfaces: Mapping[str, frozenset[int]] = {}
         self._zeroconf: AsyncZeroconf | None = None
         self._browser: AsyncServiceBrowser | None = None
 
@@ -163,6 +168,7 @@ class MdnsBrowser:
         from zeroconf import DNSQuestionType
         from zeroconf.asyncio import AsyncServiceBrowser
 
+        self._interfaces = interface_numbers()
         self._zeroconf = await open_multicast(self._listen_on)
         # A first question for unicast answers would lose them to whoever else on this machine has port 5353 open.
         self._browser = AsyncServiceBrowser(
@@ -224,7 +230,10 @@ class MdnsBrowser:
 
     def _heard(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
         """What zeroconf calls, by keyword, for each piece of news."""
-        del zeroconf, service_type
+        del service_type
+        if not can_be_asked_for(name):
+            drop_records(zeroconf, name)
+            return
         if instance_name(name) is None:
             return
         if state_change.name == "Removed":
@@ -318,18 +327,30 @@ class MdnsBrowser:
             self._on_change(name, service)
 
     async def _keep_up(self) -> None:
-        """Now and then: take in interfaces that came, ask for boards that were missed, and look at what is doubtful."""
+        """Now and then: take in interfaces that came, ask for boards that were missed, and look at what is doubtful.
+
+        Whatever goes wrong with one look is logged once, and the next one comes all the same.
+        """
         while True:
             await asyncio.sleep(REFRESH_INTERVAL)
-            await self._look_around()
-            for full_name in list(self._advertised.values()):
-                if full_name.lower() in self._doubtful or instance_name(full_name) not in self._services:
-                    self._look(full_name)
+            try:
+                await self._look_around()
+                self._look_again()
+            except Exception:  # noqa: BLE001 - it is logged, and boards go on being looked for
+                if not self._fault_said:
+                    self._fault_said = True
+                    _log.exception("a look around the network failed; this is a bug in enmctl")
+
+    def _look_again(self) -> None:
+        """Look at what is doubtful, and at what told too little."""
+        for full_name in list(self._advertised.values()):
+            if full_name.lower() in self._doubtful or instance_name(full_name) not in self._services:
+                self._look(full_name)
 
     async def _look_around(self) -> None:
         """Take in interfaces that came, leave those that went, and ask for boards that were missed."""
         if self._zeroconf is not None:
-            await take_in_interfaces(self._zeroconf, self._listen_on)
+            self._interfaces = await take_in_interfaces(self._zeroconf, self._listen_on, self._interfaces)
             ask_who_is_there(self._zeroconf.zeroconf)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:

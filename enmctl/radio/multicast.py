@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from enmctl.errors import RadioError
@@ -19,6 +20,8 @@ INTERNET = 1
 REPLACED_LIFETIME = 1
 """Seconds that a record has left once its name was announced with another one (RFC 6762, 10.2)."""
 PLAIN_QUERY = 0
+LABEL_MOST = 63
+"""Bytes of one label of a name (RFC 1035, 2.3.4)."""
 
 _log = logging.getLogger(__name__)
 
@@ -74,20 +77,66 @@ async def _started(opened: AsyncZeroconf) -> None:
         raise
 
 
-async def take_in_interfaces(zeroconf: AsyncZeroconf, listen_on: tuple[str, ...] | None) -> None:
-    """Join the interfaces that came since, and leave those that went. Never raises."""
+def interface_numbers() -> dict[str, frozenset[int]]:
+    """The numbers of the interfaces that have each address now; an address that names its interface is left out."""
+    import ifaddr  # zeroconf's own way to the interfaces
+
+    found: dict[str, set[int]] = {}
+    try:
+        adapters = list(ifaddr.get_adapters())
+    except OSError as error:
+        _log.debug("this machine does not tell its interfaces: %s", error)
+        return {}
+    for adapter in adapters:
+        for each in adapter.ips:
+            address, _, zone = (each.ip, 0, 0) if isinstance(each.ip, str) else each.ip
+            if adapter.index is not None and not zone:
+                found.setdefault(address, set()).add(adapter.index)
+    return {address: frozenset(numbers) for address, numbers in found.items()}
+
+
+async def take_in_interfaces(
+    zeroconf: AsyncZeroconf, listen_on: tuple[str, ...] | None, known: Mapping[str, frozenset[int]]
+) -> Mapping[str, frozenset[int]]:
+    """Join the interfaces that came since, and leave those that went. Never raises.
+
+    zeroconf tells interfaces by their addresses alone: one that was made anew with the address of the old one is left
+    first, so that it is joined.
+
+    Returns:
+        the interfaces by address as they are now, which is what is ``known`` the next time.
+    """
+    from zeroconf import Error, InterfaceChoice
+
     here = None if listen_on is None else [address for address in listen_on if _is_here(address)]
     if here == []:
-        return
+        return known
     try:
-        await zeroconf.async_update_interfaces(here)
-    except (OSError, RuntimeError) as error:
+        now = interface_numbers()
+        renewed = {address for address in known.keys() & now.keys() if known[address] != now[address]}
+        if here is None:
+            if renewed:
+                kept = [address for address in now.keys() - renewed if ":" not in address]
+                await zeroconf.async_update_interfaces(kept)
+            await zeroconf.async_update_interfaces(InterfaceChoice.All)
+        else:
+            if not renewed.isdisjoint(here):
+                await zeroconf.async_update_interfaces([address for address in here if address not in renewed])
+            await zeroconf.async_update_interfaces(here)
+    except (OSError, RuntimeError, Error) as error:
         _log.debug("the interfaces could not be looked at again: %s", error)
+        return known
+    return now
 
 
 def ask_who_is_there(zeroconf: Zeroconf) -> None:
-    """Ask for all instances, naming those known, so that only the others answer (RFC 6762, 7.1)."""
-    from zeroconf import DNSOutgoing, DNSQuestion, current_time_millis  # type: ignore[attr-defined] # not in __all__
+    """Ask for all instances, naming those known, so that only the others answer (RFC 6762, 7.1). Never raises."""
+    from zeroconf import (  # type: ignore[attr-defined] # not in __all__
+        DNSOutgoing,
+        DNSQuestion,
+        Error,
+        current_time_millis,
+    )
 
     now = current_time_millis()
     query = DNSOutgoing(PLAIN_QUERY)
@@ -95,7 +144,22 @@ def ask_who_is_there(zeroconf: Zeroconf) -> None:
     for record in zeroconf.cache.get_all_by_details(SERVICE_TYPE, POINTER_RECORD, INTERNET):
         if not record.is_stale(now):
             query.add_answer_at_time(record, now)
-    zeroconf.async_send(query)
+    try:
+        zeroconf.async_send(query)
+    except Error as error:
+        _log.debug("nobody could be asked who is there: %s", error)
+
+
+def can_be_asked_for(full_name: str) -> bool:
+    """Whether a name can be written to a packet; zeroconf reads one of bytes that are no UTF-8 as a longer one."""
+    return all(len(label.encode("utf-8", "replace")) <= LABEL_MOST for label in full_name.split("."))
+
+
+def drop_records(zeroconf: Zeroconf, full_name: str) -> None:
+    """Have zeroconf remember nothing of an instance, so that no later query names it as known."""
+    pointers = zeroconf.cache.get_all_by_details(SERVICE_TYPE, POINTER_RECORD, INTERNET)
+    named = [pointer for pointer in pointers if getattr(pointer, "alias", None) == full_name]
+    zeroconf.cache.async_remove_records([*named, *zeroconf.cache.entries_with_name(full_name)])
 
 
 def remembered(zeroconf: Zeroconf, full_name: str) -> AsyncServiceInfo | None:

@@ -68,7 +68,7 @@ class ProxyvisorClient:
         limit = self._limit
         if not _is_address(self.address):
             raise SettingError(
-                f"RESIN_SUPERVISOR_ADDRESS is {self.address!r}",
+                f"BALENA_SUPERVISOR_ADDRESS (or RESIN_…) is {self.address!r}",
                 remedy="it must be an address like http://127.0.0.1:48484",
             )
         self._client = httpx.AsyncClient(
@@ -234,7 +234,7 @@ class ProxyvisorClient:
                 if len(parts) > most:
                     raise SourceAnswerError(
                         f"the Supervisor's answer to {url} is longer than {most} bytes",
-                        remedy="check that RESIN_SUPERVISOR_ADDRESS is a Supervisor's",
+                        remedy="check that BALENA_SUPERVISOR_ADDRESS (or RESIN_…) is a Supervisor's",
                     )
             return Reply(response.status_code, bytes(parts))
         finally:
@@ -264,7 +264,7 @@ class ProxyvisorClient:
     def _away(self, url: str, error: Exception) -> NoReturn:
         raise SourceAwayError(
             f"no answer from the Supervisor at {url} ({describe(error)})",
-            remedy="check RESIN_SUPERVISOR_ADDRESS; or without a Supervisor name a fleet file: --fleet",
+            remedy="check BALENA_SUPERVISOR_ADDRESS (or RESIN_…); or without a Supervisor name a fleet file: --fleet",
         ) from error
 
 

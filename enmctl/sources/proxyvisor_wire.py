@@ -40,7 +40,7 @@ def read_json(body: bytes, what: str) -> Any:
     except (ValueError, RecursionError):
         raise SourceAnswerError(
             f"the Supervisor answered {what} with something that is no JSON ({len(body)} bytes)",
-            remedy="check that RESIN_SUPERVISOR_ADDRESS is a Supervisor's",
+            remedy="check that BALENA_SUPERVISOR_ADDRESS (or RESIN_…) is a Supervisor's",
         ) from None
 
 

@@ -197,5 +197,5 @@ def _list_body(result: Reply | Exception) -> bytes:
 def _unexpected(what: str, reply: Reply) -> SourceAnswerError:
     return SourceAnswerError(
         f"the Supervisor answered a question for {what} with {reply.status} {reply.text}".rstrip(),
-        remedy="check RESIN_SUPERVISOR_ADDRESS and ENM_API_VERSION",
+        remedy="check BALENA_SUPERVISOR_ADDRESS (or RESIN_…) and ENM_API_VERSION",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
@@ -65,7 +66,8 @@ class AttemptJournal(Tables):
             "started_at": started_at,
         }
         with self.writing() as database:
-            _interrupt(database, started_at, key)
+            older = [each for each in queries.running_attempts(database.conn) if _key(each) == key]
+            _interrupt(database, older, started_at)
             attempts = database.table("attempts").insert({name: rows.cell(value) for name, value in values.items()})
             attempt_id = int(attempts.last_rowid or 0)
             if attempt_id % _PRUNED_EACH == 0:
@@ -135,13 +137,14 @@ class AttemptJournal(Tables):
         with self.reading() as connection:
             return queries.select_attempts(connection, uuid=uuid, local_id=local_id, limit=limit)
 
-    def interrupt_running(self, at: float) -> list[Attempt]:
+    def interrupt_running(self, at: float, besides: Collection[BoardKey] = ()) -> list[Attempt]:
         """End every attempt of which no end is known as interrupted; these, oldest first, as they now are.
 
-        What a device runs is not known any more where bytes may have gone out to it.
+        What a device runs is not known any more where bytes may have gone out to it. Boards in ``besides`` are in hand.
         """
         with self.writing() as database:
-            running = _interrupt(database, at)
+            running = [each for each in queries.running_attempts(database.conn) if _key(each) not in besides]
+            _interrupt(database, running, at)
         return [replace(attempt, outcome=Outcome.INTERRUPTED, ended_at=at) for attempt in running]
 
     def _set(self, attempt_id: int, columns: dict[str, Any]) -> None:
@@ -149,18 +152,16 @@ class AttemptJournal(Tables):
             database.execute(*_update(attempt_id, columns))
 
 
-def _interrupt(database: Database, at: float, key: BoardKey | None = None) -> list[Attempt]:
-    """End the attempts that run, of one board or of all; what is in doubt by that is noted. They, as they were."""
-    running = queries.running_attempts(database.conn)
-    if key is not None:
-        running = [each for each in running if (each.application_id, each.local_id) == key]
-    sql = "UPDATE attempts SET outcome = ?, ended_at = ? WHERE outcome = 'running'"
-    whose = "" if key is None else " AND application_id = ? AND local_id = ?"
-    database.execute(sql + whose, [rows.cell(Outcome.INTERRUPTED), at, *map(rows.cell, key or ())])
-    for attempt in running:
+def _interrupt(database: Database, attempts: Sequence[Attempt], at: float) -> None:
+    """End attempts that run, and note what is in doubt by that."""
+    for attempt in attempts:
+        database.execute(*_update(attempt.id, {"outcome": Outcome.INTERRUPTED, "ended_at": at}))
         if attempt.kind in _SENDING and not _HALF_WAY.isdisjoint(attempt.stages):
             _doubt(database, attempt.commit, attempt.uuid)
-    return running
+
+
+def _key(attempt: Attempt) -> BoardKey:
+    return BoardKey(attempt.application_id, attempt.local_id)
 
 
 def _doubt(database: Database, tried: str | None, uuid: str | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,8 @@ from enmctl.store import held
 from enmctl.store.faults import translated
 
 _SQLITE_HEAD: Final = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat.html, 1.3
+_PRIVATE: Final = stat.S_IRUSR | stat.S_IWUSR
+_OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _BESIDE: Final = ("-wal", "-shm", "-journal")
 _WORTH_KEEPING: Final = ("-wal", "-journal")  # the third is an index that SQLite makes anew
 
@@ -94,6 +97,24 @@ def _free(wanted: Path) -> Path:
     return name
 
 
+def create_private(path: Path) -> None:
+    """Make an empty file where nothing is that only its owner reads; SQLite gives its rights to what it keeps beside."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _PRIVATE))
+
+
+def make_private(path: Path) -> None:
+    """Have nobody but us read a database of ours, for it holds the boards' passwords; where that fails it stays."""
+    if os.name != "posix":
+        return
+    for suffix in ("", *_BESIDE):
+        file = Path(f"{path}{suffix}")
+        with suppress(OSError):
+            found = file.stat()
+            if found.st_uid == os.geteuid() and found.st_mode & _OF_OTHERS:
+                file.chmod(stat.S_IMODE(found.st_mode) & ~_OF_OTHERS)
+
+
 def remove(path: Path) -> None:
     """Remove a database with what SQLite keeps beside it."""
     for suffix in ("", *_BESIDE):
@@ -113,6 +134,7 @@ def swap(path: Path, kept: Path) -> None:
         else:
             side.unlink(missing_ok=True)
     path.replace(kept)
+    make_private(kept)
     sync_folder(path.parent)
     take_new(path)
 

@@ -46,7 +46,7 @@ def open_database(path: Path, *, busy_timeout: float, set_aside: bool) -> Opened
         StoreError: it cannot be used now, or not by this enmctl.
     """
     with faults.translated(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if files.kind_of(path) is Kind.SQLITE:
             opened = _connected(path, busy_timeout)
             if opened is not None:
@@ -58,11 +58,13 @@ def open_database(path: Path, *, busy_timeout: float, set_aside: bool) -> Opened
 def _connected(path: Path, busy_timeout: float) -> Opened | None:
     """The database at ``path``, made where nothing is; None where it is damaged."""
     with ExitStack() as stack:
+        files.create_private(path)
         stack.enter_context(held.holding(path))
         connection = stack.enter_context(closing(sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)))
         if rescue.damage(connection):
             return None
         schema.check(connection, path)
+        files.make_private(path)
         notes = []
         if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             notes.append(f"{path.name} lies where SQLite has no write-ahead log; it works, but slower")
@@ -160,6 +162,7 @@ def _make_new(path: Path, fill: Callable[[sqlite3.Connection], int]) -> int:
     """Make the file that will take the place of ``path``: tables and content in one transaction, and on the disk."""
     new = files.name_of_new(path)
     files.remove(new)
+    files.create_private(new)
     with closing(sqlite3.connect(new, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("BEGIN IMMEDIATE")

@@ -101,3 +101,10 @@ def test_a_record_with_a_foreign_address_is_not_acted_on(tmp_path: Path) -> None
     heard = json.loads(told["output"])
     assert heard == {"on_target": 1, "devices": 1}
     assert told["frames"] == []
+
+
+@pytest.mark.parametrize("listen_on", ["198.51.100.2", "all"])
+def test_an_interface_that_is_made_anew_with_its_address_is_listened_on_again(listen_on: str) -> None:
+    done = in_a_network(LOOPBACK_ALONE, sys.executable, HERE / "recreated_interface.py", listen_on)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"before": True, "after": True}

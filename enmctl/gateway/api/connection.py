@@ -17,6 +17,9 @@ HEAD_TIMEOUT: Final = 10.0
 READ_TIMEOUT: Final = 30.0
 """Seconds that a client may leave an answer unread once no more of it fits on the way."""
 
+SPARE: Final = 20
+"""So many connections beyond the server's limit are still told so once they ask; further ones are closed at once."""
+
 
 class Connection(H11Protocol):
     """Ends what a client does not go on with."""
@@ -27,9 +30,12 @@ class Connection(H11Protocol):
         self._read_limit: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Begin to wait for a first request."""
+        """Begin to wait for a first request, unless there are too many already that wait."""
         super().connection_made(transport)
-        self._limit_head()
+        if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency + SPARE:
+            transport.abort()
+        else:
+            self._limit_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the limits."""

@@ -28,7 +28,8 @@ from enmctl.settings import Settings
 __all__ = ["ApiServer", "check_exposure"]
 
 CONNECTIONS_MOST: Final = 500
-"""Connections at once; a further one is told 503. A process may usually have 1024 descriptors."""
+"""Connections at once; a few further ones are told 503, all others are closed. A process may usually have 1024
+descriptors."""
 
 KEEP_ALIVE: Final = 15
 """Seconds that an idle connection is kept."""

@@ -88,6 +88,14 @@ class BluetoothRadio:
         await self._scan.close()
         await self._backend.close()
 
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """Have this called, in the loop, when the adapter may have come or been switched, instead of entering.
+
+        Raises:
+            EnmError: this machine does not tell.
+        """
+        await self._backend.watch(changed)
+
     @property
     def adverts(self) -> Mapping[str, Advert]:
         """What each device said last, by address, those heard last at the end; a view that stays current."""

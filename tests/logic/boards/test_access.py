@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from enmctl.boards.access import Access
+from enmctl.boards.access import Access, shown
 from enmctl.errors import SettingError
 from enmctl.models import DiscoveredBoard, Radio
 
@@ -17,14 +17,14 @@ def test_without_config_there_is_the_usual_path_and_no_credentials() -> None:
 
 
 def test_credentials_become_a_basic_header_also_beyond_ascii() -> None:
-    for config, shown in (
+    for config, credentials in (
         ({"ENM_OTA_USER": "admin", "ENM_OTA_PASSWORD": "päss"}, "admin:päss"),
         ({"ENM_OTA_PASSWORD": "p:w"}, ":p:w"),
         ({"ENM_OTA_USER": "admin", "ENM_OTA_PASSWORD": ""}, "admin:"),
     ):
         scheme, _, value = Access.of(config).headers["Authorization"].partition(" ")
         assert scheme == "Basic"
-        assert base64.b64decode(value).decode() == shown
+        assert base64.b64decode(value).decode() == credentials
 
 
 def test_what_an_address_says_goes_before_config() -> None:
@@ -55,6 +55,16 @@ def test_config_that_cannot_be_used_names_the_variable(config: dict[str, str]) -
     assert next(iter(config)) in caught.value.message
     assert caught.value.remedy
     assert not caught.value.permanent, "a config that is set right must be tried again"
+
+
+def test_a_password_that_stands_behind_the_user_s_name_is_told_to_nobody() -> None:
+    config = {"ENM_OTA_USER": "admin:se:cret"}
+    with pytest.raises(SettingError) as caught:
+        Access.of(config)
+    assert "'admin:***'" in caught.value.message
+    assert "ENM_OTA_PASSWORD" in (caught.value.remedy or "")
+    assert shown(config) == {"ENM_OTA_USER": "admin:***"}
+    assert shown({"ENM_OTA_USER": "admin", "OTHER": "a:b"}) == {"ENM_OTA_USER": "admin", "OTHER": "a:b"}
 
 
 def test_the_password_is_in_no_representation() -> None:

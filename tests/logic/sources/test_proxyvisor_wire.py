@@ -173,7 +173,7 @@ def test_values_of_config_become_text_and_what_cannot_is_left_out_with_its_name(
 def test_what_is_no_json_is_an_answer_that_makes_no_sense(body: bytes) -> None:
     with pytest.raises(SourceAnswerError) as raised:
         read_json(body, "a question")
-    assert "RESIN_SUPERVISOR_ADDRESS" in raised.value.remedy
+    assert "BALENA_SUPERVISOR_ADDRESS" in raised.value.remedy
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"d": []}, 5, "[]", True])

@@ -326,3 +326,9 @@ def test_a_password_in_an_address_is_refused_and_not_repeated(enmctl: Run, firmw
     result = enmctl("flash", firmware, "http://admin:board-word@127.0.0.1/")
     assert result.exit_code == ExitCode.USAGE
     assert "board-word" not in result.output
+
+
+def test_all_boards_and_some_that_are_named_are_not_wanted_both(enmctl: Run, firmware: Path) -> None:
+    result = enmctl("flash", firmware, "1265892", "--all")
+    assert result.exit_code == ExitCode.USAGE
+    assert "name boards, or say --all" in result.stderr

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from enmctl.cli.demo import _tell
+from enmctl.cli.output import Output
+from enmctl.gateway.control import DeviceView
+from enmctl.models import Device, DeviceStatus
+
+if TYPE_CHECKING:
+    from enmctl.simulator.world import World
 
 
 def test_the_demo_updates_every_board_twice_and_leaves_a_real_gateways_variables_alone(tmp_path: Path) -> None:
@@ -35,3 +48,11 @@ def test_the_demo_updates_every_board_twice_and_leaves_a_real_gateways_variables
         assert (commit, status) == (runs, "Idle")
     assert "refused" in done.stderr, "one board fails first"
     assert not (tmp_path / "real").exists()
+
+
+def test_as_json_the_devices_are_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    nothing_runs = cast("World", SimpleNamespace(boards={}, bluetooth_boards={}))
+    views = [DeviceView(Device("u1", 1, "esp8266", "7", "lamp", commit="a" * 40), DeviceStatus.IDLE)] * 2
+    _tell(Output(as_json=True), nothing_runs, views)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [{"name": "lamp", "board": "7", "commit": "a" * 8, "runs": "", "status": "Idle"}] * 2

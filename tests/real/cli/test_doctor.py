@@ -146,6 +146,12 @@ def test_a_foreign_update_lock_is_worth_a_look(settings: Settings) -> None:
     assert machine.update_lock(settings).state is State.WARNING
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such pipes")
+def test_a_pipe_under_the_locks_name_is_a_foreign_lock_that_holds_nobody_up(settings: Settings) -> None:
+    os.mkfifo(settings.lock_file)
+    assert machine.update_lock(settings).state is State.WARNING
+
+
 def test_a_port_that_somebody_has_is_a_fault(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -96,6 +96,7 @@ def test_the_script_and_the_module_are_one_program(environment: dict[str, str]) 
         ("2>&-", "devices show nobody", ExitCode.UNKNOWN),
         (">&- 2>&-", "devices show nobody", ExitCode.UNKNOWN),
         (">&- 2>&-", "--help", ExitCode.DONE),
+        ("<&-", "restart http://127.0.0.1:1/", ExitCode.OFFLINE),
     ],
 )
 def test_streams_that_are_closed_from_the_start_change_no_exit_code(
@@ -111,6 +112,7 @@ def test_streams_that_are_closed_from_the_start_change_no_exit_code(
     code_then, out, err = finished(process)
     assert (code_then, out) == (code, "")
     assert "Traceback" not in err
+    assert "bug" not in err
 
 
 @posix
@@ -219,10 +221,13 @@ def test_ctrl_c_ends_a_scan_quietly(environment: dict[str, str]) -> None:
 class Screen:
     """The script on a terminal of its own."""
 
-    def __init__(self, words: Sequence[object], environment: Mapping[str, str]) -> None:
+    def __init__(self, words: Sequence[object], environment: Mapping[str, str], *, columns: int = 0) -> None:
         import pty
+        import termios
 
         self._controller, terminal = pty.openpty()
+        if columns:
+            termios.tcsetwinsize(terminal, (30, columns))
         self.process = subprocess.Popen(
             [SCRIPT, *map(str, words)],
             env=dict(environment),
@@ -288,6 +293,17 @@ def test_a_table_on_a_terminal_keeps_within_its_width(environment: dict[str, str
     plain = screen.text.replace(f"{ESCAPE}1m", "").replace(f"{ESCAPE}0m", "")
     assert "holy" in plain
     assert max(map(len, plain.splitlines())) <= 60
+
+
+@posix
+def test_talk_is_broken_at_its_spaces_where_a_terminal_is_narrow(environment: dict[str, str]) -> None:
+    said = "no device is called 'a-very-long-name-of-some-device'"
+    screen = Screen(["devices", "show", "a-very-long-name-of-some-device"], environment | {"NO_COLOR": "1"}, columns=30)
+    assert screen.close() == ExitCode.UNKNOWN
+    first, *others = screen.text.splitlines()
+    assert first == "enmctl: no device is called"
+    assert "'a-very-long-name-of-some-device'" in others
+    assert said in finished(start(["devices", "show", "a-very-long-name-of-some-device"], environment))[2]
 
 
 @posix

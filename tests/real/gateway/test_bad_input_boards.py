@@ -5,7 +5,7 @@ Elsewhere: each fault of a board beside a healthy one
 (``test_a_board_that_comes_back_under_another_address_is_followed``), two boards with one id until one is gone
 (``test_two_boards_with_one_id_are_left_alone_until_one_is_gone``), every answer of a board byte by byte
 (``tests/real/boards/test_esp8266_odd_servers``, ``test_esp8266_update``), garbage and floods on multicast
-(``tests/real/radio/test_mdns_browser``), foreign addresses (``tests/system/test_network``).
+(``tests/real/radio/test_mdns_strangers``), foreign addresses (``tests/system/test_network``).
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from enmctl.gateway import gateway as gateway_module
+from enmctl.gateway.actions import Complain
+from enmctl.gateway.saying import SAID_A_ROUND
 from enmctl.models import BoardKey, DeviceStatus, Outcome
 from enmctl.store import Store
 from tests.real.gateway.lines import no_bug_is_told, said
@@ -171,3 +174,16 @@ async def test_something_else_at_a_boards_address_is_sent_no_firmware(
             assert "4711" not in views or views["4711"].device.commit is None
             assert "4711" not in views or ANOTHER not in answer
         assert no_bug_is_told(caplog)
+
+
+async def test_more_complaints_than_a_log_can_take_are_counted_and_not_said_in_each_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    complaints = [Complain(f"board {number}", "two of them answer") for number in range(1500)]
+    monkeypatch.setattr(gateway_module, "decide", lambda *_: complaints)
+    async with rig(tmp_path) as world, world.gateway() as running:
+        for _ in range(3):
+            await running.gateway.turn()
+    said = [line for line in caplog.messages if line.startswith(("board ", "and "))]
+    assert len(said) == SAID_A_ROUND + 1
+    assert said[-1] == f"and {1500 - SAID_A_ROUND} more are not as they should be"

@@ -64,6 +64,7 @@ async def test_it_is_up_while_a_gateway_with_an_esp8266_application_runs(
         [there] = manager.hotspots
         assert there.secrets["psk"].value == HOTSPOT["hotspot_password"]
         assert facts(running) == {
+            "enabled": True,
             "wanted": True,
             "up": True,
             "ssid": "boards",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,33 @@ async def test_a_pause_survives_a_restart_and_ends_by_itself_when_it_was_for_a_t
             await running.steward.set_target_status(GatewayStatus.PAUSED, seconds=0.3)
         async with world.gateway():
             await world.all_on_target()
+
+
+async def test_a_pause_for_a_time_ends_although_the_database_is_locked_at_that_moment(tmp_path: Path) -> None:
+    async with rig(tmp_path, boards=1) as world:
+        world.push()
+        async with world.gateway() as running:
+            await running.steward.set_target_status(GatewayStatus.PAUSED)
+            await eventually(lambda: running.steward.current_status is GatewayStatus.PAUSED)
+            await running.steward.set_target_status(GatewayStatus.PAUSED, seconds=0.1)
+            with closing(sqlite3.connect(world.settings().database)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                await eventually(lambda: running.steward.current_status is GatewayStatus.RUNNING)
+            await world.all_on_target()
+        async with world.gateway() as running:
+            assert running.steward.current_status is GatewayStatus.RUNNING
+
+
+async def test_a_pause_that_is_asked_for_as_another_ends_by_its_time_stays(tmp_path: Path) -> None:
+    async with rig(tmp_path) as world, world.gateway() as running:
+        steward = running.steward
+        await steward.set_target_status(GatewayStatus.PAUSED, seconds=60.0)
+        async with steward._changing:
+            asking = asyncio.create_task(steward.set_target_status(GatewayStatus.PAUSED, by="somebody"))
+            ending = asyncio.create_task(steward._end_timed(steward._resume_at))
+            await asyncio.sleep(0)
+        await asyncio.gather(asking, ending)
+        assert (steward.target_status, steward.paused_by) == (GatewayStatus.PAUSED, "somebody")
 
 
 async def test_a_flash_by_hand_is_put_back_unless_it_is_held(tmp_path: Path) -> None:
@@ -227,8 +256,8 @@ async def test_a_pause_that_comes_while_the_radios_are_opened_lets_them_go(tmp_p
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_one_pass_that_is_told_to_stop_ends_at_a_safe_point(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+async def test_one_pass_that_is_told_to_stop_ends_at_a_safe_point(tmp_path: Path, name: str) -> None:
     async with rig(tmp_path) as world:
         board = await world.add_board(flash_speed=8_000.0)
         world.push()
@@ -236,7 +265,7 @@ async def test_one_pass_that_is_told_to_stop_ends_at_a_safe_point(tmp_path: Path
         environment = world.environment(stop_timeout=0.2)
         async with running_process(environment, "run", "--once", log=tmp_path / "log") as process:
             await board.wait_for(lambda it: it.uploading, WITHIN)
-            process.send_signal(number)
+            process.send_signal(signal.Signals[name])
             async with asyncio.timeout(10.0):
                 assert await process.wait() == ExitCode.INTERRUPTED
         assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")

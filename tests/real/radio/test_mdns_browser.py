@@ -4,13 +4,10 @@ import asyncio
 import contextlib
 import gc
 import logging
-import random
-import secrets
 import socket
 import struct
 import sys
 import warnings
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -22,51 +19,18 @@ from enmctl.radio.multicast import open_multicast
 from enmctl.settings import Settings
 from enmctl.simulator import mdns as simulated_mdns
 from enmctl.simulator.mdns import LoopbackMdns
-
-ON_LOOPBACK = Settings(mdns_interfaces="127.0.0.1")
-LIMIT = 10.0
+from tests.real.radio.mdns_watched import (
+    HTTP,
+    LIMIT,
+    ON_LOOPBACK,
+    Watched,
+    answer,
+    record,
+    send_to_everybody,
+    wire_name,
+)
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
-
-
-class Watched:
-    """A browser, and what it said of the boards of one test."""
-
-    def __init__(self, *, loopback_only: bool = True) -> None:
-        self.prefix = f"ESP8266_{10**8 + secrets.randbelow(9 * 10**8)}_"
-        self.said: list[tuple[str, MdnsService | None]] = []
-        self._news = asyncio.Event()
-        self.browser = MdnsBrowser(ON_LOOPBACK, self._hear, loopback_only=loopback_only)
-
-    def _hear(self, name: str, service: MdnsService | None) -> None:
-        if name.startswith(self.prefix):
-            self.said.append((name, service))
-        self._news.set()
-
-    @property
-    def services(self) -> dict[str, MdnsService]:
-        return {name: service for name, service in self.browser.services.items() if name.startswith(self.prefix)}
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(LIMIT):
-            while not holds():
-                self._news.clear()
-                await self._news.wait()
-
-
-@pytest.fixture
-async def watched(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watched]:
-    # RFC 6762, 10.2: an address younger than a second is not taken for an old one, so it may take some looks.
-    monkeypatch.setattr(mdns_module, "REFRESH_INTERVAL", 0.2)
-    watched = Watched()
-    async with watched.browser:
-        yield watched
-
-
-@pytest.fixture
-async def responder() -> AsyncIterator[LoopbackMdns]:
-    async with LoopbackMdns() as responder:
-        yield responder
 
 
 @pytest.mark.parametrize("turns", range(1, 9))
@@ -82,29 +46,6 @@ async def test_a_browser_whose_opening_is_called_off_keeps_no_socket_open(turns:
         await asyncio.sleep(0)
         gc.collect()
     assert [str(each.message) for each in told if "5353" in str(each.message)] == []
-
-
-def send_to_everybody(packet: bytes) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
-        sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
-        sender.sendto(packet, ("224.0.0.251", 5353))
-
-
-def wire_name(*labels: bytes) -> bytes:
-    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
-
-
-def record(name: bytes, kind: int, data: bytes) -> bytes:
-    return name + struct.pack(">HHIH", kind, 0x8001 if kind != 12 else 1, 120, len(data)) + data
-
-
-def answer(*records: bytes) -> bytes:
-    """A multicast DNS answer, made by hand so that it can be wrong in any way."""
-    return struct.pack(">HHHHHH", 0, 0x8400, 0, len(records), 0, 0) + b"".join(records)
-
-
-HTTP = (b"_http", b"_tcp", b"local")
 
 
 async def test_a_board_that_announces_itself_is_shown_with_all_it_says(
@@ -218,33 +159,6 @@ async def test_elsewhere_a_foreign_address_is_shown(responder: LoopbackMdns) -> 
     async with watched.browser:
         await watched.until(lambda: bool(watched.services))
     assert watched.services[f"{watched.prefix}1"].addresses == ("192.0.2.66",)
-
-
-async def test_garbage_on_the_network_is_passed_over(
-    watched: Watched, responder: LoopbackMdns, caplog: pytest.LogCaptureFixture
-) -> None:
-    noise = random.Random(8266)
-    odd = [b"x" * 63, b"\xff\xfe", b"\0", b" ", b"a.b", b"ESP8266__", b"_"]
-    for label in odd:
-        instance = wire_name(label, *HTTP)
-        send_to_everybody(
-            answer(
-                record(wire_name(*HTTP), 12, instance),
-                record(instance, 33, struct.pack(">HHH", 0, 0, 0) + wire_name(label, b"local")),
-                record(instance, 16, b"\x05=\xff\xfe=\xff\xc8short"),
-                record(wire_name(label, b"local"), 1, socket.inet_aton("127.0.0.1")),
-            )
-        )
-        send_to_everybody(answer(record(instance, 33, b"\0"), record(wire_name(label, b"local"), 1, b"\x7f")))
-    send_to_everybody(answer(record(wire_name(*HTTP), 12, wire_name(*HTTP))))
-    for length in (0, 1, 11, 12, 40, 400, 8000):
-        send_to_everybody(noise.randbytes(length))
-        send_to_everybody(b"\0\0\x84\0\0\0\0\1\0\0\0\0" + noise.randbytes(length))
-    name = f"{watched.prefix}1"
-    responder.announce(name, 80)
-    await watched.until(lambda: name in watched.services)
-    assert all(0 < service.port < 65536 and service.addresses for service in watched.browser.services.values())
-    assert [line for line in caplog.records if line.levelno > logging.DEBUG] == []
 
 
 async def test_a_board_without_any_txt_record_is_shown_all_the_same(

@@ -302,7 +302,7 @@ async def test_the_path_element_of_the_version_is_a_setting() -> None:
 )
 async def test_an_address_that_is_none_is_a_wrong_setting(address: str) -> None:
     source = SupervisorSource(Settings(supervisor_address=address), ("esp8266",))
-    with pytest.raises(SettingError, match="RESIN_SUPERVISOR_ADDRESS"):
+    with pytest.raises(SettingError, match="BALENA_SUPERVISOR_ADDRESS"):
         await source.__aenter__()
 
 

@@ -159,6 +159,8 @@ def test_whoever_may_not_write_still_reads(open_folder: Path, beside: str) -> No
             store.close()
             path.chmod(0o444)
             open_folder.chmod(0o555)
+        for file in open_folder.iterdir():
+            file.chmod(0o644)
         told = json.loads(run("as_nobody.py", str(path), "read"))
     assert told == {"devices": [device().uuid]}
 

@@ -34,6 +34,43 @@ def test_an_empty_file_is_a_new_database(path: Path) -> None:
         assert store.fresh
 
 
+def readable_by_others(folder: Path) -> list[str]:
+    return [file.name for file in (folder, *folder.iterdir()) if file.stat().st_mode & 0o077]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of POSIX")
+def test_nobody_else_reads_what_is_made(path: Path) -> None:
+    with Store.open(path) as store:
+        store.add_device(device())
+        assert len(list(path.parent.iterdir())) > 1, "its log is there"
+        assert readable_by_others(path.parent) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of POSIX")
+@pytest.mark.parametrize("there", ["database", "damaged", "bolt"])
+def test_nobody_else_reads_any_more_what_was_there(path: Path, there: str) -> None:
+    path.parent.mkdir(mode=0o700)
+    if there == "database":
+        Store.open(path).close()
+    else:
+        path.write_bytes(b"broken" * 100 if there == "damaged" else (DATA / "three.bolt").read_bytes())
+    path.chmod(0o644)
+    with Store.open(path) as store:
+        store.add_device(device())
+        assert readable_by_others(path.parent) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of POSIX")
+def test_another_programs_database_keeps_its_rights(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE theirs (id)")
+    path.chmod(0o644)
+    with pytest.raises(StoreError):
+        Store.open(path)
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
 def test_what_is_committed_is_on_the_disk_and_others_may_read_meanwhile(store: Store, path: Path) -> None:
     with store.reading() as connection:
         pragmas = {

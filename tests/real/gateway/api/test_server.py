@@ -25,7 +25,7 @@ from enmctl.errors import (
     StoreError,
     UnknownError,
 )
-from enmctl.gateway.api import server, streaming
+from enmctl.gateway.api import connection, server, streaming
 from enmctl.gateway.api.answers import status_of
 from enmctl.gateway.api.server import ApiServer
 from enmctl.gateway.control import Job
@@ -221,6 +221,23 @@ async def test_more_connections_than_allowed_are_told_so(serve: Serve, monkeypat
         writer.close()
         await writer.wait_closed()
 
+    await until(lambda: not served.api._state.connections)
+    assert (await served.client.get("/v1/enm/status")).status_code == 200
+
+
+async def test_connections_that_say_nothing_take_no_more_descriptors_than_allowed(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "CONNECTIONS_MOST", 3)
+    monkeypatch.setattr(connection, "SPARE", 1)
+    served = await serve()
+    silent = [await asyncio.open_connection("127.0.0.1", served.api.port) for _ in range(20)]
+    ends = [asyncio.ensure_future(reader.read()) for reader, _ in silent]
+    await until(lambda: sum(end.done() for end in ends) == 20 - 4)
+    assert len(served.api._state.connections) == 4
+    for _, writer in silent:
+        writer.close()
+    await asyncio.gather(*ends, return_exceptions=True)
     await until(lambda: not served.api._state.connections)
     assert (await served.client.get("/v1/enm/status")).status_code == 200
 
