@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Final
 
+from enmctl.boards.access import MAX_SIZE, PATH, USER
 from enmctl.boards.contract import BoardDriver
 from enmctl.boards.installed import drivers
+from enmctl.boards.manner import NO_RESUME, WORDS
 from enmctl.cli.asking import passkey_asker
 from enmctl.cli.progress import Progress
 from enmctl.cli.shell import Call
@@ -23,6 +27,9 @@ from enmctl.library.radios import Radios, bench_for, radios_of
 from enmctl.models import Stage, Step
 
 Steps = AsyncGenerator[Step, None]
+
+ACCESS: Final = {USER: "--user", PATH: "--path", MAX_SIZE: "--max-size"}
+"""The options that say how a board lets us in; a password is none."""
 
 
 async def work(call: Call, wanted: Wanted, shown: Progress) -> Results:
@@ -56,7 +63,7 @@ async def _directly(call: Call, wanted: Wanted, shown: Progress) -> Results:
                     word,
                     _steps(wanted, board),
                     shown,
-                    flashed=board if isinstance(board, Board) and wanted.kind is JobKind.FLASH else None,
+                    again=_again(call, wanted, word, board),
                 )
                 for word, board in zip(words, _each_once(words, found), strict=True)
             )
@@ -144,8 +151,27 @@ async def _steps(wanted: Wanted, board: Board | EnmError) -> Steps:
             yield Step(Stage.DONE)
 
 
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """A board that is being flashed, and the command that does so again."""
+
+    board: Board
+    command: str
+
+
+def _again(call: Call, wanted: Wanted, word: str, board: Board | EnmError) -> _Again | None:
+    if isinstance(board, EnmError) or wanted.kind is not JobKind.FLASH or wanted.dry_run:
+        return None
+    options = [f"--{WORDS[name]}" for name in wanted.manner if name != NO_RESUME]
+    options += ["--hold"] if wanted.hold else []
+    options += [f"--board={wanted.board_type}"] if wanted.board_type else []
+    options += [f"{ACCESS[name]}={value}" for name, value in wanted.access.items() if name in ACCESS]
+    simulate = ["--simulate"] if call.simulate else []
+    return _Again(board, shlex.join(["enmctl", *simulate, "flash", str(wanted.file), word, *options]))
+
+
 async def _follow(
-    word: str, steps: Steps, shown: Progress, *, flashed: Board | None = None
+    word: str, steps: Steps, shown: Progress, *, again: _Again | None = None
 ) -> tuple[str, EnmError | None]:
     """Show how one board gets on; its error, where it fails. Of one that is being flashed Ctrl-C tells what is left."""
     stage: Stage | None = None
@@ -158,13 +184,14 @@ async def _follow(
         shown.failed(word, error)
         return word, error
     except asyncio.CancelledError:
-        if flashed is not None and stage is not None:
-            shown.stopped(word, await _what_is_left(flashed, stage))
+        if again is not None and stage is not None:
+            shown.stopped(word, await _what_is_left(again, stage))
         raise
     return word, None
 
 
-async def _what_is_left(board: Board, stage: Stage) -> str:
+async def _what_is_left(again: _Again, stage: Stage) -> str:
     if stage in (Stage.ACTIVATING, Stage.RETURNING):
         return "it has taken all of it, and restarts"
-    return await board.left_with() or "it runs what it ran before"
+    left = await again.board.left_with() or "it runs what it ran before"
+    return f"{left}: {again.command}" if left.endswith("to go on") else f"{left}; to flash it again: {again.command}"

@@ -18,7 +18,7 @@ from enmctl.gateway.lookout import Bench, look_around, usual_span
 from enmctl.gateway.memories import read_names_of_begun
 from enmctl.library.choosing import drivers_of
 from enmctl.library.radios import radios_of
-from enmctl.models import Device, DiscoveredBoard
+from enmctl.models import BoardMode, Device, DiscoveredBoard
 
 Boards = Sequence[DiscoveredBoard]
 
@@ -42,8 +42,7 @@ def scan_boards(call: Call, search: Search) -> None:
     if call.output.as_json:
         call.output.document([board_fields(board, _device_of(board, devices)) for board in boards])
     elif boards:
-        rows = (board_cells(board, _device_of(board, devices)) for board in boards)
-        call.output.table(BOARD_COLUMNS, rows, spare=SPARE_BOARD_COLUMNS)
+        call.output.table(BOARD_COLUMNS, _rows(boards, devices), spare=SPARE_BOARD_COLUMNS)
     if not boards:
         call.output.say(
             f"no board was heard within {spell(listened)}. Over Wi-Fi boards are heard on the same network alone: see"
@@ -102,6 +101,24 @@ def _device_of(board: DiscoveredBoard, devices: Sequence[Device]) -> Device | No
     return next((device for device in devices if device.key == board.key), None)
 
 
+def _rows(boards: Boards, devices: Sequence[Device]) -> list[tuple[object, ...]]:
+    """A row for each board: one that waits in its bootloader may be of several types, and is heard once for each."""
+    return [board_cells(board, _device_of(board, devices)) for board in _each_once(boards, devices)]
+
+
+def _each_once(boards: Boards, devices: Sequence[Device]) -> list[DiscoveredBoard]:
+    """The boards, a bootloader's types in one: the device's where it is known to be one, else all that it may be."""
+    places: dict[object, list[DiscoveredBoard]] = {}
+    for board in boards:
+        places.setdefault(board.place if board.mode is BoardMode.BOOTLOADER else board, []).append(board)
+    once = []
+    for first, *others in places.values():
+        known = next((board for board in (first, *others) if _device_of(board, devices) is not None), None)
+        types = dict.fromkeys(board.board_type for board in (first, *others))
+        once.append(known or replace(first, board_type=" or ".join(types)))
+    return once
+
+
 def _is_drawn(call: Call) -> bool:
     """Whether a table can be drawn while boards are heard."""
     return not call.output.as_json and not call.output.quiet and sys.stdout.isatty() and sys.stderr.isatty()
@@ -127,8 +144,9 @@ def _shown(call: Call, devices: Sequence[Device], search: Search) -> Iterator[Ca
     with Live(listening, console=console, transient=True) as live:
 
         def draw(boards: Boards) -> None:
-            rows = [board_cells(board, _device_of(board, devices)) for board in boards]
-            table = call.output.drawn(BOARD_COLUMNS, rows, spare=SPARE_BOARD_COLUMNS, width=console.width)
+            table = call.output.drawn(
+                BOARD_COLUMNS, _rows(boards, devices), spare=SPARE_BOARD_COLUMNS, width=console.width
+            )
             live.update(Group(table, listening), refresh=True)
 
         yield draw
@@ -144,7 +162,7 @@ class _Lines:
 
     def show(self, boards: Boards) -> None:
         """Print what is news."""
-        for board in boards:
+        for board in boards if self._call.output.as_json else _each_once(boards, self._devices):
             if (same := replace(board, signal=None)) in self._known:
                 continue
             self._known.add(same)

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from enmctl.cli.kept import keep_firmware, keep_memories, kept_firmware, kept_folder, restore_memories
 from enmctl.cli.output import Output
 from enmctl.errors import OutputError
 from enmctl.gateway.reach import Reach
@@ -64,9 +65,10 @@ class HiddenWorld(NamedTuple):
 
 @asynccontextmanager
 async def hidden_world(environment: Mapping[str, str] | None = None) -> AsyncGenerator[HiddenWorld]:
-    """A world of a few boards; the flash of those with Bluetooth is kept for the next one.
+    """A world of a few boards; their flash, and what is remembered of transfers to them, is kept for the next one.
 
-    Where the environment names a fleet file the boards on the network are such as that file is for.
+    Where the environment names a fleet file the boards on the network are such as that file is for, and come from the
+    factory each time.
     """
     fleet_file = (os.environ if environment is None else environment).get("ENM_FLEET_FILE", "")
     applications = simulated_applications(Path(fleet_file)) if fleet_file else []
@@ -80,12 +82,20 @@ async def hidden_world(environment: Mapping[str, str] | None = None) -> AsyncGen
         ) as world:
             for number, application_id in enumerate(world.application_ids):
                 for local_id in HIDDEN_BOARDS:
-                    await world.add_board(application_id, local_id=str(int(local_id) + 10 * number))
+                    image = None if applications else kept_firmware(local_id)
+                    options: dict[str, Any] = {} if image is None else {"image": image}
+                    await world.add_board(application_id, local_id=str(int(local_id) + 10 * number), **options)
             if world.neighbourhood is not None:
                 await _add_kept_boards(world)
             own = {**environment_of(world, folder), "ENM_FLEET_FILE": fleet_file}
             settings = Settings.from_environment(own)
-            yield HiddenWorld(settings, world.application_ids[0], world.reach, len(world.all_boards))
+            await asyncio.to_thread(restore_memories, settings.database)
+            try:
+                yield HiddenWorld(settings, world.application_ids[0], world.reach, len(world.all_boards))
+            finally:
+                keep_memories(settings.database)
+                for board in () if applications else world.boards.values():
+                    keep_firmware(board.local_id, board.firmware)
 
 
 def has_bluetooth() -> bool:
@@ -94,9 +104,7 @@ def has_bluetooth() -> bool:
 
 
 async def _add_kept_boards(world: World) -> None:
-    from platformdirs import user_cache_path
-
-    kept = user_cache_path("enmctl", appauthor=False) / "simulated-boards"
+    kept = kept_folder()
     for (breed, serial), rssi in zip(HIDDEN_BLUETOOTH.items(), HIDDEN_SIGNALS, strict=True):
         application_id = DK_APPLICATION if breed == "nrf51822dk" else None
         await world.add_to_air(

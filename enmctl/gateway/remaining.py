@@ -32,8 +32,7 @@ def waiting(
 ) -> Iterator[tuple[Device, str]]:
     """The devices that are not as they are to be, each with what it waits for; those ``handled`` are left out."""
     for device in devices:
-        key = device.key
-        if key is None or device.deleted or device.uuid in handled:
+        if device.uuid in handled or device.deleted or (key := device.key) is None:
             continue
         current = device.changed(changed[device.uuid]) if device.uuid in changed else device
         here = around.seen.get(key)

@@ -182,7 +182,8 @@ def test_ctrl_c_says_what_the_board_is_left_with_and_the_same_file_goes_on(
     assert process.returncode == ExitCode.INTERRUPTED, err
     last = json.loads(out.splitlines()[-1])
     assert last["stage"] == "stopped"
-    assert last["note"] == "it waits in its bootloader; flash the same file again to go on"
+    again = f"enmctl flash {file} zuziv --full"
+    assert last["note"] == f"it waits in its bootloader; flash the same file again to go on: {again}"
     assert living.board.mode == "bootloader"
     (waiting,) = document(enmctl("scan", "--count", "1", "--board", "microbit", "--json"))
     assert (waiting["mode"], waiting["name"]) == ("bootloader", "DfuTarg [zuziv]")
@@ -302,6 +303,17 @@ def test_boards_are_restarted_and_show_themselves_as_their_programs_can(enmctl: 
     result = enmctl("identify", kit.local_id)
     assert result.exit_code == ExitCode.BOARD
     assert "no way to show itself" in result.stderr
+
+
+def test_a_bootloader_that_may_be_of_two_types_is_one_row_and_an_object_for_each(enmctl: Run, add: Add) -> None:
+    living = add("microbit-v1", image=b"")
+    result = enmctl("scan", "--timeout", "1s")
+    (row,) = [line for line in result.stdout.splitlines() if "DfuTarg" in line]
+    assert "microbit or nrf51822dk" in row
+    said = [board for board in document(enmctl("scan", "--timeout", "1s", "--json")) if board["mode"] == "bootloader"]
+    assert sorted(board["board_type"] for board in said) == ["microbit", "nrf51822dk"]
+    assert {tuple(board["addresses"]) for board in said} == {tuple(said[0]["addresses"])}
+    assert living.board.mode == "bootloader"
 
 
 def test_a_program_that_nobody_hears_is_restarted_and_that_is_said(enmctl: Run, world: Outside, add: Add) -> None:

@@ -18,9 +18,11 @@ from urllib.request import Request, urlopen
 import pytest
 
 from enmctl.errors import ExitCode
+from enmctl.simulator.images import esp8266_image
 from enmctl.store.reading import read_devices
+from tests.real.boards.air import program_file
 from tests.real.cli.outside import QUICK, WITHIN
-from tests.real.cli.rig import Run, whole_environment
+from tests.real.cli.rig import Run, document, whole_environment
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
@@ -134,3 +136,55 @@ def test_a_port_that_is_taken_is_told_and_no_bug(enmctl: Run) -> None:
         result = enmctl("simulator", "--control-port", str(port))
     assert result.exit_code == ExitCode.BUSY
     assert f"port {port} of 127.0.0.1" in result.stderr
+
+
+def simulated(place: Path, *words: object) -> subprocess.Popen[str]:
+    """A command on simulated boards, in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "enmctl", "--simulate", *map(str, words)],
+        env=whole_environment(place),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@posix
+def test_a_flash_of_a_simulated_board_that_was_interrupted_is_taken_up_by_the_next_command(tmp_path: Path) -> None:
+    file = program_file(tmp_path, size=24 * 1024)
+    process = simulated(tmp_path, "flash", file, "zuziv", "--full")
+    assert process.stderr is not None
+    said = ""
+    while "transferring 20 %" not in said and (line := process.stderr.readline()):
+        said += line
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=WITHIN)
+    assert process.returncode == ExitCode.INTERRUPTED, said + rest
+    again = f"enmctl --simulate flash {file} zuziv --full"
+    assert f"zuziv: stopped; it waits in its bootloader; flash the same file again to go on: {again}" in rest
+    process = simulated(tmp_path, *shlex.split(again)[2:])
+    _, said = process.communicate(timeout=WITHIN)
+    assert process.returncode == 0, said
+    assert "starts over: the board has kept nothing of it" in said
+    assert "zuziv: done" in said
+
+
+def test_the_firmware_of_simulated_esp8266_boards_is_kept_between_commands(enmctl: Run, folder: Path) -> None:
+    file = folder / "firmware.bin"
+    file.write_bytes(esp8266_image(fw="7.1", size=16 * 1024))
+    assert enmctl("--simulate", "flash", file, "1265893").exit_code == 0
+    boards = document(enmctl("--simulate", "scan", "--board", "esp8266", "--json"))
+    assert {board["local_id"]: board["version"] for board in boards} == {
+        "1265892": "factory",
+        "1265893": "7.1",
+        "1265894": "factory",
+    }
+
+
+def test_what_is_kept_of_simulated_boards_and_cannot_be_read_is_left_out(enmctl: Run, tmp_path: Path) -> None:
+    kept = tmp_path / "cache" / "enmctl" / "simulated-boards"
+    kept.mkdir(parents=True)
+    (kept / "memories.json").write_text("[")
+    (kept / "esp8266-1265893.flash").write_bytes(b"no image")
+    boards = document(enmctl("--simulate", "scan", "--board", "esp8266", "--json"))
+    assert {board["version"] for board in boards} == {"factory"}
