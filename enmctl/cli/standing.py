@@ -14,7 +14,7 @@ from enmctl.errors import EnmError, GatewayError, StoreError
 from enmctl.gateway import lock_file
 from enmctl.gateway.at_work import gateway_at_work
 from enmctl.gateway.claiming import fleet_named
-from enmctl.models import GatewayStatus
+from enmctl.models import GatewayStatus, Radio
 from enmctl.settings import FLEET
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def standing(settings: Settings) -> dict[str, Any]:
         "database": str(settings.database),
         "assets_directory": summary.get("assetsDirectory", str(settings.assets_directory)),
         "update_lock": summary["updateLock"] if "updateLock" in summary else foreign_lock(settings),
+        "radios": summary.get("radios"),
         "hotspot": summary.get("hotspot"),
         "boards": _board_counts(summary.get("boards")),
         "devices": devices if devices is None else {**devices, "statuses": summary.get("devices")},
@@ -64,6 +65,7 @@ def worded(facts: Mapping[str, Any]) -> dict[str, object]:
         "update lock": f"somebody else holds {facts['update_lock']}: transfers wait"
         if facts["update_lock"]
         else "nobody else holds it",
+        "radios": _radio_words(facts["radios"]) if facts["radios"] else None,
         "hotspot": _hotspot_words(facts["hotspot"]) if facts["hotspot"] else None,
         "boards": _count_words(facts["boards"]) if facts["boards"] else None,
         "devices": _device_words(devices) if devices else None,
@@ -216,6 +218,15 @@ def _status_words(facts: Mapping[str, Any]) -> str:
         return f"{current}, and soon {target}{until}"
     by = f" by {facts['paused_by']}" if facts["paused_by"] else ""
     return f"{current}{by}{until}" if current == GatewayStatus.PAUSED else f"{current}"
+
+
+def _radio_words(radios: Mapping[str, str | None]) -> str:
+    """Each radio that boards are looked for on, and why one cannot be used."""
+    names = {Radio.WIFI: "Wi-Fi", Radio.BLUETOOTH: "Bluetooth"}
+    return "; ".join(
+        f"{names[Radio(radio)]} is listened on" if problem is None else f"{names[Radio(radio)]}: {problem}"
+        for radio, problem in sorted(radios.items())
+    )
 
 
 def _hotspot_words(hotspot: Mapping[str, Any]) -> str:

@@ -291,6 +291,10 @@ class Steward:
             "assetsDirectory": str(settings.assets_directory),
             "updateLock": crew.lock.foreign(),
             "hotspot": crew.hotspot.facts(),
+            "radios": {
+                **dict.fromkeys(map(str, crew.discovery.open_radios)),
+                **{str(radio): str(problem) for radio, problem in crew.discovery.problems.items()},
+            },
             "boards": {
                 "heard": len(crew.discovery.boards),
                 "online": sum(seen.online for seen in crew.discovery.boards.values()),

@@ -111,10 +111,12 @@ def test_status_tells_how_the_gateway_stands(
     elsewhere = document(enmctl("status", "--json", env={"ENM_ASSETS_DIRECTORY": "/elsewhere"}))
     assert elsewhere["assets_directory"] == str(place / "assets"), "the gateway's own"
     assert facts["update_lock"] is None
+    assert facts["radios"] == {"wifi": None}
     assert facts["devices"]["total"] == 3
     assert facts["problems"] == []
     text = enmctl("status").stdout
     assert f"runs as process {gateway.pid}" in text
+    assert "Wi-Fi is listened on" in text
     assert str(world.world.supervisor.api_key) not in text
 
 
