@@ -236,9 +236,12 @@ def _work(device: Device, key: BoardKey, board: DiscoveredBoard, now: float) -> 
 
 
 def _bring_out(device: Device, key: BoardKey, now: float) -> Update | None:
-    """Send a board its target that waits in its bootloader: whatever it ran, it has no whole program now."""
-    wanted = device.wanted_commit or device.commit
-    return Update(device.uuid, key, wanted) if wanted is not None and may_try(device, now) else None
+    """Send a board its target that waits in its bootloader: whatever it ran, it has no whole program now.
+
+    One without a target gets back what it ran, which is its last good commit where its update broke off.
+    """
+    wanted = device.wanted_commit or device.commit or device.good_commit
+    return Update(device.uuid, key, wanted) if wanted is not None and may_try(device, now, wanted) else None
 
 
 def is_on_target(device: Device) -> bool:
@@ -275,12 +278,12 @@ def needs_configuring(device: Device) -> bool:
     )
 
 
-def may_try(device: Device, now: float) -> bool:
-    """Whether a device's failures let it try its target now.
+def may_try(device: Device, now: float, commit: str | None = None) -> bool:
+    """Whether a device's failures let it try its target now, or another commit that is named.
 
     A clock that was set back must not make it wait longer: a failure that lies in the future holds nothing up.
     """
-    if device.failures == 0 or device.failed_target != device.wanted_commit:
+    if device.failures == 0 or device.failed_target != (commit or device.wanted_commit):
         return True
     if device.failed_permanently:
         return False

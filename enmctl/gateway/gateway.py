@@ -32,7 +32,7 @@ from enmctl.gateway.handed_over import clear_leftovers
 from enmctl.gateway.hotspot import is_for_wifi
 from enmctl.gateway.left_behind import settle_left
 from enmctl.gateway.listening import Listening
-from enmctl.gateway.news import forget_failures, reconfigured, write_news
+from enmctl.gateway.news import let_reconfigured_try, write_news
 from enmctl.gateway.presence import Presence
 from enmctl.gateway.provisioning import Provisioning
 from enmctl.gateway.saying import Complaints, Saying
@@ -75,7 +75,7 @@ class Gateway:
         self.hooked: dict[str, float] = {}
         self._list_serial = 0
         self._stored_types: Collection[str] = ()
-        self._reconfigured: frozenset[int] = frozenset()
+        self._unread: Desired | None = None
         self._cache_has_grown = True
         self._turned_at = asyncio.get_running_loop().time()
         self._turning = asyncio.Lock()
@@ -205,12 +205,12 @@ class Gateway:
 
     async def _let_reconfigured_try(self) -> None:
         """Forget the failures of the devices whose application has another config now: it may be what they wanted."""
-        if now := self._reconfigured:
-            await self.crew.store.call(forget_failures, now)
-            self._reconfigured -= now
+        if (heard := self._unread) is not None:
+            await self.crew.store.call(let_reconfigured_try, list(heard.applications.values()))
+            self._unread = None if self._unread is heard else self._unread
 
     def _heard(self, desired: Desired) -> None:
-        self._reconfigured |= reconfigured(self.crew.desired, desired)
+        self._unread = desired
         self.crew.desired = desired
         self.crew.discovery.reclaim()
         self._list_serial += 1

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from enmctl.models import Desired, Device
+from enmctl.models import Application, Device
 from enmctl.store import Store
 from enmctl.store.rows import NO_FAILURES
+
+CONFIG_OF: Final = "config-of-application-"
+"""What the facts begin with that tell of an application's config."""
 
 
 def write_news(
@@ -21,15 +26,20 @@ def write_news(
         store.change_many(changes)
 
 
-def reconfigured(before: Desired, after: Desired) -> frozenset[int]:
-    """The applications that have another config after this answer than before it."""
-    known = before.applications
-    return frozenset(
-        each.id for each in after.applications.values() if each.id in known and known[each.id].config != each.config
-    )
+def let_reconfigured_try(store: Store, applications: Collection[Application]) -> None:
+    """Let the failed devices of applications try again at once that have another config than they were last heard with.
 
-
-def forget_failures(store: Store, application_ids: Collection[int]) -> None:
-    """Let the devices of these applications try again at once."""
-    failed = [each for each in store.devices() if each.application_id in application_ids and each.failures]
+    What they were heard with is kept, as a digest, for the config may be changed while no gateway runs.
+    """
+    kept = store.metas(CONFIG_OF)
+    heard = {str(each.id): _digest(each.config) for each in applications}
+    changed = {number for number, digest in heard.items() if kept.get(number) != digest}
+    remedied = {int(number) for number in changed if number in kept}
+    failed = [each for each in store.devices() if each.application_id in remedied and each.failures] if remedied else []
     store.change_many([(each.uuid, NO_FAILURES) for each in failed])
+    for number in changed:
+        store.set_meta(f"{CONFIG_OF}{number}", heard[number])
+
+
+def _digest(config: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(dict(config), sort_keys=True).encode()).hexdigest()

@@ -166,8 +166,11 @@ async def _transfer(  # noqa: PLR0917 - what transfer takes, and the driver
 
 
 def _check_still_wanted(crew: Crew, device: Device, commit: str) -> None:
-    """Call an update off, before its first byte, that is not what would be decided now."""
-    if device.wanted_commit != commit:
+    """Call an update off, before its first byte, that is not what would be decided now.
+
+    A device without a target is brought out of its bootloader by what it ran: no target called that off.
+    """
+    if device.wanted_commit not in (None, commit):
         raise SupersededError(f"{short(commit)} is not the target any more")
     if problem := closed(crew.desired, device, crew.now()):
         raise SupersededError(problem, reason="window-closed")

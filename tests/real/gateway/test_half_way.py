@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,14 +16,32 @@ import pytest
 from enmctl.boards.contract import BoardDriver, Firmware
 from enmctl.errors import EnmError, RefusedError, StoreError, TransferError, UnsettledError
 from enmctl.gateway import by_hand
+from enmctl.gateway.actions import Update
 from enmctl.gateway.attempts import Journal, attempt
 from enmctl.gateway.control import Job, JobKind
 from enmctl.gateway.crew import Crew
+from enmctl.gateway.decide import Seen, Stored, decide
 from enmctl.gateway.jobs import Target
 from enmctl.gateway.lookout import Bench
 from enmctl.gateway.run import Running
+from enmctl.gateway.updating import _check_still_wanted
 from enmctl.gateway.workers import Gate
-from enmctl.models import Attempt, AttemptKind, BoardKey, Device, DiscoveredBoard, Outcome, Proof, Radio, Stage, Step
+from enmctl.models import (
+    Application,
+    Attempt,
+    AttemptKind,
+    BoardKey,
+    BoardMode,
+    Desired,
+    Device,
+    DiscoveredBoard,
+    ListedDevice,
+    Outcome,
+    Proof,
+    Radio,
+    Stage,
+    Step,
+)
 from enmctl.settings import Settings
 from enmctl.simulator.esp8266 import SimulatedEsp8266
 from enmctl.simulator.images import esp8266_image
@@ -267,3 +286,22 @@ async def check(store: StoreThread, outcome: Outcome, *, in_doubt: bool) -> None
     assert (device.commit, device.good_commit) == ((None, "c1") if in_doubt else ("c1", "c0"))
     [ended] = await store.call(Store.attempts)
     assert (ended.kind, ended.outcome) == (AttemptKind.FLASH, outcome)
+
+
+def test_a_board_in_its_bootloader_without_a_target_gets_back_what_it_ran_and_not_for_ever() -> None:
+    key = BoardKey(7, "1")
+    ran = Device("u1", 7, "microbit", "1", commit="a" * 40, first_listed=1)
+    board = DiscoveredBoard("microbit", 7, "1", Radio.BLUETOOTH, "b", ("1",), mode=BoardMode.BOOTLOADER)
+    desired = Desired({7: Application(7, "lamps", "microbit", None)}, {"u1": ListedDevice("u1", 7, "lamp", None)})
+
+    def updates(device: Device) -> list[str]:
+        found = decide(desired, {key: Seen(board, online=True)}, Stored([device]), now=100.0)
+        return [action.commit for action in found if isinstance(action, Update)]
+
+    assert updates(ran) == ["a" * 40]
+    broken_off = replace(ran, commit=None, good_commit="a" * 40)
+    assert updates(broken_off) == ["a" * 40]
+    _check_still_wanted(cast("Crew", SimpleNamespace(desired=desired, now=lambda: 100.0)), broken_off, "a" * 40)
+    failed = replace(broken_off, failures=1, failed_target="a" * 40, failed_at=90.0, retry_at=110.0)
+    assert updates(failed) == [], "it waits as after any failure"
+    assert updates(replace(failed, failed_permanently=True)) == []
