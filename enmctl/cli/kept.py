@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from pathlib import Path
 
 from enmctl.gateway.memories import PREFIX
 from enmctl.simulator.images import starts, unpacked
+from enmctl.simulator.keeping import replace
 from enmctl.store import Store
 from enmctl.store.reading import read_facts
 
@@ -33,7 +33,7 @@ def kept_firmware(local_id: str) -> bytes | None:
 
 def keep_firmware(local_id: str, firmware: bytes) -> None:
     """Keep what an ESP8266 board runs."""
-    _replace(_firmware_file(local_id), firmware)
+    replace(_firmware_file(local_id), firmware)
 
 
 def restore_memories(database: Path) -> None:
@@ -53,7 +53,7 @@ def keep_memories(database: Path) -> None:
     """Keep what is remembered of transfers, for the next world."""
     memories = read_facts(database, PREFIX)
     if memories or _memories_file().exists():
-        _replace(_memories_file(), json.dumps(memories).encode())
+        replace(_memories_file(), json.dumps(memories).encode())
 
 
 def _firmware_file(local_id: str) -> Path:
@@ -62,12 +62,3 @@ def _firmware_file(local_id: str) -> Path:
 
 def _memories_file() -> Path:
     return kept_folder() / "memories.json"
-
-
-def _replace(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all; where that cannot be done, it is forgotten."""
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        made = file.with_name(f"{file.name}.{os.getpid()}")
-        made.write_bytes(content)
-        made.replace(file)

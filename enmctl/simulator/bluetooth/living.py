@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +12,7 @@ from enmctl.dfu.gatt import LEGACY_PACKET, PARTIAL, SECURE_PACKET
 from enmctl.errors import UsageError
 from enmctl.simulator.bluetooth.air import Air
 from enmctl.simulator.bluetooth.hosting import RSSI, BoardHost
+from enmctl.simulator.keeping import replace
 from enmctl.simulator.nordic.board import NordicBoard
 from enmctl.simulator.nordic.program import Boot
 
@@ -71,7 +70,7 @@ class LivingBoard:
         self.host.power(on=False)
         await self.host.__aexit__(kind, error, trace)
         if self._flash_file is not None:
-            _replace(self._flash_file, self.board.machine.flash.image())
+            replace(self._flash_file, self.board.machine.flash.image())
 
     async def power(self, on: bool) -> None:
         """Switch it on or off; its flash stays, its RAM does not."""
@@ -125,12 +124,3 @@ class LivingBoard:
         else:
             self.host.power(on=False)
             asyncio.get_running_loop().call_later(OFF_SECONDS, lambda: self.host.power(on=True))
-
-
-def _replace(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all; where that cannot be done, the board forgets."""
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        made = file.with_name(f"{file.name}.{os.getpid()}")
-        made.write_bytes(content)
-        made.replace(file)

@@ -3,7 +3,7 @@
 Elsewhere: every odd state of the port (``api/test_server``), a second gateway (``tests/real/cli/test_beside_gateway``,
 ``test_instance``), backoff and full reports under any clock as a pure function
 (``tests/logic/gateway/test_decide.test_a_clock_that_was_set_back_holds_nobody_up``), a foreign update lock
-(``test_a_foreign_update_lock_holds_transfers_up_and_nothing_else``, ``test_update_lock``).
+(``test_a_foreign_update_lock_holds_transfers_up_and_nothing_else``, ``update_lock``).
 """
 
 from __future__ import annotations

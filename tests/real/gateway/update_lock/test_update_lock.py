@@ -7,50 +7,14 @@ import logging
 import os
 import sqlite3
 import stat
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from enmctl.gateway import update_lock
 from enmctl.gateway.update_lock import UpdateLock
 from enmctl.store import Store, StoreThread
-
-LIMIT = 5.0
-"""Seconds within which anything in these tests must have happened."""
-
-
-@pytest.fixture(autouse=True)
-def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(update_lock, "LOOK_AGAIN", 0.02)
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[StoreThread]:
-    async with StoreThread(tmp_path / "database" / "enm.db") as opened:
-        yield opened
-
-
-@pytest.fixture
-def names(tmp_path: Path) -> list[Path]:
-    """Both of the lock's names, and the second's folder."""
-    (tmp_path / "balena").mkdir()
-    return [tmp_path / "resin" / "resin-updates.lock", tmp_path / "balena" / "updates.lock"]
-
-
-def there(names: list[Path]) -> list[bool]:
-    return [os.path.lexists(name) for name in names]
-
-
-async def known(store: StoreThread, lock_id: str) -> bool:
-    return await store.call(Store.knows_lock, lock_id)
-
-
-async def waits(task: asyncio.Task[None]) -> bool:
-    """Whether a task is still at it after several looks."""
-    done, _ = await asyncio.wait({task}, timeout=0.1)
-    return not done
+from tests.real.gateway.update_lock.conftest import LIMIT, known, there, waits
 
 
 async def test_both_names_are_there_while_it_is_held_with_an_id_that_the_store_knows(
