@@ -100,15 +100,14 @@ class Gateway:
             delay = self.crew.settings.loop_delay
             self.crew.signals.turn.clear()
             self._turned_at = loop.time()
-            if self.crew.gate.is_open:
-                try:
-                    await self.turn()
-                except EnmError as error:
-                    self._failing.say(logging.ERROR, error, "a pass failed: %s", error)
-                    delay = AFTER_A_FAULT
-                except Exception:
-                    LOG.exception("a pass failed unexpectedly; this is a bug in enmctl")
-                    delay = AFTER_A_FAULT
+            try:
+                await (self.turn() if self.crew.gate.is_open else self._take_up_news())
+            except EnmError as error:
+                self._failing.say(logging.ERROR, error, "a pass failed: %s", error)
+                delay = AFTER_A_FAULT
+            except Exception:
+                LOG.exception("a pass failed unexpectedly; this is a bug in enmctl")
+                delay = AFTER_A_FAULT
             await asyncio.sleep(min(loop.time() - self._turned_at, REST_MOST))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay):
@@ -133,6 +132,11 @@ class Gateway:
                 self._cache_has_grown = False
                 self.chore(self._tidy_cache())
             return actions
+
+    async def _take_up_news(self) -> None:
+        """Note what the source says while a pause keeps all work back, so that devices are shown as they are."""
+        async with self._turning:
+            await self._take_up([action for action in await self.plan() if isinstance(action, (Meet, Record))])
 
     def _want_radios(self) -> None:
         """Have the radios opened that reach the applications' boards, and say which could not be.

@@ -103,7 +103,7 @@ async def test_a_pause_holds_everything_up(world: Either) -> None:
         await eventually(lambda: running.steward.current_status is GatewayStatus.PAUSED)
         second = world.push()
         await running.gateway.listening.ask()
-        await asyncio.sleep(0)
+        await until_stored(running, lambda devices: all(device.commit != device.target_commit for device in devices))
         assert {board.fw for board in world.boards} == {fw}
         await running.steward.set_target_status(GatewayStatus.RUNNING)
         await world.all_run(second, running)
