@@ -74,7 +74,7 @@ async def test_a_version_on_which_the_canary_is_not_well_stops_there_and_goes_ba
     world: Either, caplog: pytest.LogCaptureFixture
 ) -> None:
     canary, *others = world.boards
-    canary.unwell_times = 0.6, 2.0
+    canary.unwell_times = 1.5, 2.0
     world.policy = CANARY_FIRST.format(canary=canary.local_id).replace("0.5", "0.3")
     first = world.push()
     async with world.gateway(probe_timeout=0.5) as running:
