@@ -14,7 +14,6 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from enmctl.errors import EnmError, OutputError
@@ -42,14 +41,6 @@ class ReaderGoneError(Exception):
     """Whoever read our output has closed the pipe; no fault, but nothing is left to do."""
 
 
-def open_closed_streams() -> None:
-    """Let nothing be read from, and go nowhere, where whoever started us closed a standard stream."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - it lasts as long as the process
-            setattr(sys, name, stream)
-
-
 def clean(text: str) -> str:
     """The text with every control character made visible, so that it stays on its line."""
     return text.translate(_CONTROLS)
@@ -73,11 +64,11 @@ class Output:
     def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json = as_json
         self.quiet = quiet
-        for name in ("stdout", "stderr"):
+        for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
             if getattr(sys, name) is None:  # whoever started us closed it
-                setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for good
+                setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - for good
             stream = getattr(sys, name)
-            if isinstance(stream, io.TextIOWrapper):
+            if mode == "w" and isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
 
     def line(self, text: str = "") -> None:

@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from enmctl import __version__
-from enmctl.cli.output import Output, ReaderGoneError, discard_output, open_closed_streams
+from enmctl.cli.output import Output, ReaderGoneError, discard_output
 from enmctl.errors import EnmError, ExitCode, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -194,7 +194,6 @@ class Program(Group):
     ) -> NoReturn:
         """Run one command line and exit with its code."""
         del prog_name, extra
-        open_closed_streams()
         words = list(sys.argv[1:] if args is None else args)
         call = Call()
         code = self._reported(call, lambda: self._run(words, call))
