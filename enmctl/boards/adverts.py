@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 from enmctl.dfu.gatt import LEGACY_SERVICE, SECURE_SERVICE
@@ -36,6 +37,11 @@ def mode_of(advert: Advert) -> BoardMode:
 def is_next(address: str, to: str) -> bool:
     """Whether an address is the one that a bootloader takes whose program has the address ``to``."""
     return address.upper() == next_address(to)
+
+
+def own_address(address: str, known: Collection[str]) -> str | None:
+    """The known board whose bootloader has this address: its own, else the next one; None where that is nobody's."""
+    return address if address in known else next((own for own in known if is_next(address, own)), None)
 
 
 def next_address(address: str) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from enmctl.boards.adverts import is_next
+from enmctl.boards.adverts import own_address
 from enmctl.boards.contract import BoardDriver
 from enmctl.errors import EnmError, RadioError
 from enmctl.gateway.reach import OpenRadio
@@ -173,16 +173,9 @@ class BluetoothHearing:
 
     def _device_of(self, board: DiscoveredBoard) -> tuple[BoardKey, str] | None:
         """The device that a board is which names no application: a bootloader, or a program that somebody put on it."""
-        if board.mode is BoardMode.BOOTLOADER:
-            return self._bootloader_of(board.local_id)
-        return self.devices.get(board.local_id)
-
-    def _bootloader_of(self, address: str) -> tuple[BoardKey, str] | None:
-        """The device whose bootloader has this address: its own, or the next one."""
-        found = self.devices.get(address)
-        if found is not None:
-            return found
-        return next((known for own, known in self.devices.items() if is_next(address, own)), None)
+        is_bootloader = board.mode is BoardMode.BOOTLOADER
+        own = own_address(board.local_id, self.devices) if is_bootloader else board.local_id
+        return None if own is None else self.devices.get(own)
 
     def _watch(self, name: str, place: Place, delay: float) -> None:
         place.timer = asyncio.get_running_loop().call_later(delay, self._may_be_gone, name, place)

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextman
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from enmctl.boards.adverts import is_next
+from enmctl.boards.adverts import own_address
 from enmctl.boards.contract import BoardDriver
 from enmctl.errors import RadioError
 from enmctl.gateway.claiming import claimed
@@ -161,10 +161,8 @@ class _Ears:
         """The address by which a board is known: the one that it has, or as a bootloader perhaps the one before."""
         if board.mode is not BoardMode.BOOTLOADER:
             return board.local_id
-        known = {device.local_id for device in self._bench.devices} | self._bench.begun.keys()
-        if board.local_id in known:
-            return board.local_id
-        return next((own for own in known if own and is_next(board.local_id, own)), board.local_id)
+        known = {device.local_id for device in self._bench.devices if device.local_id} | self._bench.begun.keys()
+        return own_address(board.local_id, known) or board.local_id
 
     def _as_claimed(self, board: DiscoveredBoard) -> DiscoveredBoard:
         """The board as its application's; one that is nobody's stays what its firmware says."""
