@@ -123,7 +123,7 @@ class Gateway:
                 self._inquire(self.crew.signals.gone.pop())
             await self._let_reconfigured_try()
             actions = await self.plan()
-            await self._take_up([action for action in actions if isinstance(action, (Meet, Record))])
+            await self._take_up(actions)
             await self._send_back([action for action in actions if isinstance(action, Pin)])
             for action in actions:
                 self._start(action)
@@ -134,9 +134,9 @@ class Gateway:
             return actions
 
     async def _take_up_news(self) -> None:
-        """Note what the source says while a pause keeps all work back, so that devices are shown as they are."""
+        """Note what the source says and do nothing about it, so that devices are shown as they are in a pause too."""
         async with self._turning:
-            await self._take_up([action for action in await self.plan() if isinstance(action, (Meet, Record))])
+            await self._take_up(await self.plan())
 
     def _want_radios(self) -> None:
         """Have the radios opened that reach the applications' boards, and say which could not be.
@@ -239,10 +239,9 @@ class Gateway:
     async def relist(self) -> None:
         """A new list, with its strangers noted."""
         await self.listening.ask()
-        async with self._turning:
-            await self._take_up([action for action in await self.plan() if isinstance(action, (Meet, Record))])
+        await self._take_up_news()
 
-    async def _take_up(self, actions: Sequence[Meet | Record]) -> None:
+    async def _take_up(self, actions: Sequence[Action]) -> None:
         """Write the source's news to the database, in two transactions."""
         met = [
             Device(
