@@ -34,15 +34,21 @@ async def flashes(running: Running) -> list[Attempt]:
     return [attempt for attempt in found if attempt.kind is AttemptKind.FLASH]
 
 
+def beside_a_supervisor(folder: Path, size: int) -> Path:
+    """An image of so many bytes, in a folder where the update lock has both of its names."""
+    (folder / "balena").mkdir()
+    image = folder / "mine.bin"
+    image.write_bytes(esp8266_image(fw="mine", size=size))
+    return image
+
+
 def locks(world: Rig) -> list[bool]:
     settings = world.settings()
     return [settings.lock_file.exists(), settings.balena_lock_file.exists()]
 
 
 async def test_what_a_killed_flash_left_beside_a_paused_gateway_is_settled_when_it_goes_on(tmp_path: Path) -> None:
-    (tmp_path / "balena").mkdir()
-    image = tmp_path / "mine.bin"
-    image.write_bytes(esp8266_image(fw="mine", size=200 * 1024))
+    image = beside_a_supervisor(tmp_path, 200 * 1024)
     async with rig(tmp_path) as world:
         board = await world.add_board(flash_speed=20_000.0)
         world.push(assets={"firmware.bin": esp8266_image(fw="one", size=8 * 1024)})
@@ -90,9 +96,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 @asynccontextmanager
 async def flash_under_way(tmp_path: Path) -> AsyncGenerator[tuple[Rig, list[str], Path]]:
     """A paused gateway's place, and the words for a slow flash of its only board."""
-    (tmp_path / "balena").mkdir()
-    image = tmp_path / "mine.bin"
-    image.write_bytes(esp8266_image(fw="mine", size=200 * 1024))
+    image = beside_a_supervisor(tmp_path, 200 * 1024)
     async with rig(tmp_path) as world:
         board = await world.add_board(flash_speed=20_000.0)
         async with world.gateway() as running:
@@ -157,9 +161,7 @@ async def test_a_flash_of_a_program_that_is_killed_by_a_signal_ends_at_a_safe_po
 
 
 async def test_a_flash_that_a_gateway_finds_at_work_goes_on_to_its_end(tmp_path: Path) -> None:
-    (tmp_path / "balena").mkdir()
-    image = tmp_path / "mine.bin"
-    image.write_bytes(esp8266_image(fw="mine", size=64 * 1024))
+    image = beside_a_supervisor(tmp_path, 64 * 1024)
     async with rig(tmp_path) as world:
         board = await world.add_board(flash_speed=30_000.0)
         world.push(size=8 * 1024)
