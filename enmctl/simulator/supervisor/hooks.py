@@ -121,7 +121,7 @@ class Hooks:
 
     async def _send(self, client: httpx.AsyncClient, method: str, uuid: str, body: Any) -> int | None:
         """Send one hook, and return the status of its answer, or None where none came."""
-        record = HookRecord(asyncio.get_running_loop().time(), method, uuid, body)
+        record = HookRecord(self._sent_at[uuid], method, uuid, body)
         self.records.append(record)
         self.sent += 1
         try:
